@@ -32,6 +32,24 @@ def given_or(value: Opt[T], default: T) -> T:
     return default if value is UNSET or value is None else value
 
 
+def field_schema(**keywords: Any) -> msgspec.Meta:
+    """Keywords for the CRD schema of a field, used as ``Annotated[Opt[str], field_schema(enum=["a", "b"])]``.
+
+    They bind the API server, not the decoder: an object that an older or foreign server stored can still be read.
+    ``definition`` and ``items_definition`` name a built-in definition that takes the place of the field's, or of its
+    items', own schema.
+    """
+    return msgspec.Meta(extra_json_schema=keywords)
+
+
+ATOMIC_LIST = msgspec.Meta(extra_json_schema={"x-kubernetes-list-type": "atomic"})
+
+
+def list_map(*keys: str) -> msgspec.Meta:
+    """A list that server-side apply shares item by item, each known by these keys."""
+    return msgspec.Meta(extra_json_schema={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": list(keys)})
+
+
 class Schema(msgspec.Struct, rename="camel", kw_only=True):
     """Base of every typed part of a manifest: camelCase on the wire, snake_case in Python."""
 

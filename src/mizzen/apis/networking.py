@@ -8,9 +8,9 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import msgspec
-from msgspec import UNSET, Meta
+from msgspec import UNSET
 
-from mizzen.apis.meta import Mapping, Object, Opt, ResourceDef, Schema
+from mizzen.apis.meta import ATOMIC_LIST, Mapping, Object, Opt, ResourceDef, Schema, field_schema, list_map
 
 INGRESS = ResourceDef(group="networking.k8s.io", version="v1", kind="Ingress", plural="ingresses", short_names=("ing",))
 INGRESS_CLASS = ResourceDef(
@@ -128,8 +128,7 @@ class Condition(Schema):
     observed_generation: Opt[int] = UNSET
 
 
-_AtomicList = Meta(extra_json_schema={"x-kubernetes-list-type": "atomic"})
-_ByType = Meta(extra_json_schema={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]})
+_BY_TYPE = list_map("type")
 
 
 class ParentReference(Schema):
@@ -137,8 +136,8 @@ class ParentReference(Schema):
 
     name: str
     namespace: Opt[str] = UNSET
-    group: Annotated[Opt[str], Meta(extra={"default": _GATEWAY_GROUP})] = UNSET
-    kind: Annotated[Opt[str], Meta(extra={"default": "Gateway"})] = UNSET
+    group: Annotated[Opt[str], field_schema(default=_GATEWAY_GROUP)] = UNSET
+    kind: Annotated[Opt[str], field_schema(default="Gateway")] = UNSET
     section_name: Opt[str] = UNSET
     port: Opt[int] = UNSET
 
@@ -146,8 +145,8 @@ class ParentReference(Schema):
 class PathMatch(Schema):
     """``Exact``, ``PathPrefix`` or ``RegularExpression``."""
 
-    type: Annotated[Opt[str], Meta(extra={"default": "PathPrefix"})] = UNSET
-    value: Annotated[Opt[str], Meta(extra={"default": "/"})] = UNSET
+    type: Annotated[Opt[str], field_schema(default="PathPrefix")] = UNSET
+    value: Annotated[Opt[str], field_schema(default="/")] = UNSET
 
 
 class HeaderMatch(Schema):
@@ -155,11 +154,11 @@ class HeaderMatch(Schema):
 
     name: str
     value: str
-    type: Annotated[Opt[str], Meta(extra={"default": "Exact"})] = UNSET
+    type: Annotated[Opt[str], field_schema(default="Exact")] = UNSET
 
 
 class RouteMatch(Schema):
-    path: Annotated[Opt[PathMatch], Meta(extra={"default": {"type": "PathPrefix", "value": "/"}})] = UNSET
+    path: Annotated[Opt[PathMatch], field_schema(default={"type": "PathPrefix", "value": "/"})] = UNSET
     headers: Opt[list[HeaderMatch]] = UNSET
     query_params: Opt[list[HeaderMatch]] = UNSET
     method: Opt[str] = UNSET
@@ -203,9 +202,9 @@ class BackendRef(Schema):
     name: str
     namespace: Opt[str] = UNSET
     port: Opt[int] = UNSET
-    group: Annotated[Opt[str], Meta(extra={"default": ""})] = UNSET
-    kind: Annotated[Opt[str], Meta(extra={"default": "Service"})] = UNSET
-    weight: Annotated[Opt[int], Meta(ge=0, le=1_000_000, extra={"default": 1})] = UNSET
+    group: Annotated[Opt[str], field_schema(default="")] = UNSET
+    kind: Annotated[Opt[str], field_schema(default="Service")] = UNSET
+    weight: Annotated[Opt[int], field_schema(minimum=0, maximum=1_000_000, default=1)] = UNSET
     filters: Opt[list[RouteFilter]] = UNSET
 
 
@@ -220,30 +219,30 @@ class RouteRule(Schema):
     name: Opt[str] = UNSET
     matches: Annotated[
         Opt[list[RouteMatch]],
-        _AtomicList,
-        Meta(extra={"default": [{"path": {"type": "PathPrefix", "value": "/"}}]}),
+        ATOMIC_LIST,
+        field_schema(default=[{"path": {"type": "PathPrefix", "value": "/"}}]),
     ] = UNSET
-    filters: Annotated[Opt[list[RouteFilter]], _AtomicList] = UNSET
-    backend_refs: Annotated[Opt[list[BackendRef]], _AtomicList] = UNSET
+    filters: Annotated[Opt[list[RouteFilter]], ATOMIC_LIST] = UNSET
+    backend_refs: Annotated[Opt[list[BackendRef]], ATOMIC_LIST] = UNSET
     timeouts: Opt[RouteTimeouts] = UNSET
     retry: Opt[Mapping] = UNSET
     session_persistence: Opt[Mapping] = UNSET
 
 
 class HTTPRouteSpec(Schema):
-    parent_refs: Annotated[Opt[list[ParentReference]], _AtomicList] = UNSET
-    hostnames: Annotated[Opt[list[str]], _AtomicList] = UNSET
-    rules: Annotated[Opt[list[RouteRule]], _AtomicList] = UNSET
+    parent_refs: Annotated[Opt[list[ParentReference]], ATOMIC_LIST] = UNSET
+    hostnames: Annotated[Opt[list[str]], ATOMIC_LIST] = UNSET
+    rules: Annotated[Opt[list[RouteRule]], ATOMIC_LIST] = UNSET
 
 
 class RouteParentStatus(Schema):
     parent_ref: ParentReference
     controller_name: str
-    conditions: Annotated[Opt[list[Condition]], _ByType] = UNSET
+    conditions: Annotated[Opt[list[Condition]], _BY_TYPE] = UNSET
 
 
 class HTTPRouteStatus(Schema):
-    parents: Annotated[Opt[list[RouteParentStatus]], _AtomicList] = UNSET
+    parents: Annotated[Opt[list[RouteParentStatus]], ATOMIC_LIST] = UNSET
 
 
 class HTTPRoute(Object):
@@ -264,17 +263,14 @@ class Listener(Schema):
 
 class GatewaySpec(Schema):
     gateway_class_name: str
-    listeners: Annotated[
-        list[Listener],
-        Meta(extra_json_schema={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]}),
-    ] = []
+    listeners: Annotated[list[Listener], list_map("name")] = []
     addresses: Opt[list[Mapping]] = UNSET
     infrastructure: Opt[Mapping] = UNSET
 
 
 class GatewayStatus(Schema):
     addresses: Opt[list[dict[str, str]]] = UNSET
-    conditions: Annotated[Opt[list[Condition]], _ByType] = UNSET
+    conditions: Annotated[Opt[list[Condition]], _BY_TYPE] = UNSET
     listeners: Opt[list[Mapping]] = UNSET
 
 
@@ -292,7 +288,7 @@ class GatewayClassSpec(Schema):
 
 
 class GatewayClassStatus(Schema):
-    conditions: Annotated[Opt[list[Condition]], _ByType] = UNSET
+    conditions: Annotated[Opt[list[Condition]], _BY_TYPE] = UNSET
 
 
 class GatewayClass(Object, kw_only=True):

@@ -1,0 +1,3 @@
+"""The resources of ``serving.kserve.io``, one module a version."""
+
+GROUP = "serving.kserve.io"
