@@ -36,6 +36,19 @@ def json_merge(target: Any, patch: Any) -> Any:
     return merged
 
 
+def json_merge_diff(old: Any, new: Any) -> Any:
+    """The merge patch that turns ``old`` into ``new``; ``{}`` when both are equal mappings. Lists are replaced whole."""
+    if not isinstance(old, dict) or not isinstance(new, dict):
+        return new
+    patch: dict[str, Any] = {key: None for key in old if key not in new}
+    for key, value in new.items():
+        if key not in old:
+            patch[key] = value
+        elif old[key] != value:
+            patch[key] = json_merge_diff(old[key], value)
+    return patch
+
+
 def strategic_merge(target: Any, patch: Any, node: Node | None) -> Any:
     """``patch`` laid over ``target`` as the schema ``node`` says.
 

@@ -91,7 +91,7 @@ class PodSpecFields(Schema):
     resources: Opt[Mapping] = UNSET
 
 
-def inline(struct: Schema, part: type[PodSpecFields] | type[ContainerFields]) -> Mapping:
+def inline(struct: Schema, part: type[Schema]) -> Mapping:
     """The fields of ``part`` that are set in ``struct``, as a mapping spelled as on the wire."""
     names = zip(part.__struct_fields__, part.__struct_encode_fields__, strict=True)
     found = ((wire, getattr(struct, name)) for name, wire in names)

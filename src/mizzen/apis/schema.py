@@ -19,15 +19,29 @@ class Node:
     """One place in a schema.
 
     ``type`` is the JSON type (``object``, ``array``, ``string``, ``integer``, ``number``, ``boolean``) or empty where
-    anything goes. ``raw`` is the schema as written, for the keywords that only validation reads.
+    anything goes. ``raw`` is the schema as written, for the keywords that only validation reads. ``definition`` is the
+    name of the definition that the schema refers to here, empty where it is written in place.
     """
 
-    __slots__ = ("_additional", "_definitions", "_items", "_properties", "raw", "type")
+    __slots__ = (
+        "_additional",
+        "_branches",
+        "_defaults",
+        "_definitions",
+        "_items",
+        "_key_defaults",
+        "_properties",
+        "definition",
+        "raw",
+        "type",
+    )
 
     def __init__(self, raw: dict[str, Any], definitions: Mapping[str, dict[str, Any]] = _NO_DEFINITIONS) -> None:
+        self.definition = ""
         if "$ref" in raw:
             beside = {key: value for key, value in raw.items() if key != "$ref"}
-            target = definitions[raw["$ref"].rpartition("/")[2]]
+            self.definition = raw["$ref"].rpartition("/")[2]
+            target = definitions[self.definition]
             raw = {**target, **beside} if beside else target
         self.raw = raw
         self.type: str = raw.get("type", "")
@@ -35,6 +49,9 @@ class Node:
         self._properties: dict[str, Node] = {}
         self._items: Node | None = None
         self._additional: Node | None = None
+        self._branches: dict[str, list[Node]] = {}
+        self._defaults: dict[str, Any] | None = None
+        self._key_defaults: tuple[tuple[str, Any], ...] | None = None
 
     def declared(self, name: str) -> Node | None:
         """The node of a named property, or ``None`` if the schema does not declare it."""
@@ -96,6 +113,23 @@ class Node:
         return self.raw.get("default")
 
     @property
+    def defaults(self) -> dict[str, Any]:
+        """The defaults of the declared properties that have one, by name."""
+        if self._defaults is None:
+            properties = self.raw.get("properties", {})
+            self._defaults = {name: raw["default"] for name, raw in properties.items() if "default" in raw}
+        return self._defaults
+
+    def branches(self, keyword: str) -> list[Node]:
+        """The alternatives of ``allOf``, ``anyOf`` or ``oneOf``, or the one schema of ``not``."""
+        found = self._branches.get(keyword)
+        if found is None:
+            raw = self.raw.get(keyword) or []
+            branches = raw if isinstance(raw, list) else [raw]
+            found = self._branches[keyword] = [Node(branch, self._definitions) for branch in branches]
+        return found
+
+    @property
     def list_type(self) -> str:
         """``map``, ``set`` or ``atomic``: how server-side apply shares a list among managers."""
         found: str = self.raw.get("x-kubernetes-list-type", "atomic")
@@ -104,6 +138,15 @@ class Node:
     @property
     def list_map_keys(self) -> list[str]:
         return list(self.raw.get("x-kubernetes-list-map-keys", ()))
+
+    @property
+    def key_defaults(self) -> tuple[tuple[str, Any], ...]:
+        """The keys that tell the items of a list apart, in sorted order, each with its default or ``None``."""
+        if self._key_defaults is None:
+            items = self.items
+            nodes = {name: items.declared(name) if items else None for name in sorted(self.list_map_keys)}
+            self._key_defaults = tuple((name, node.default if node else None) for name, node in nodes.items())
+        return self._key_defaults
 
     @property
     def is_atomic_map(self) -> bool:

@@ -1,0 +1,99 @@
+"""What an InferenceService means where it says nothing, written in at admission.
+
+Source: reference of the KServe control plane, section 3.2, in its order. Works on the manifest as it came, whose types
+nobody has checked yet: what is not shaped as expected is left for validation to name.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mizzen.apis.meta import Mapping
+from mizzen.apis.serving.v1beta1 import FRAMEWORKS, PREDICTOR_CONTAINER
+from mizzen.control.inference.config import MODE_ANNOTATION, Config, normalised_mode
+
+FORMAT_ANNOTATION = "modelFormat"
+
+_V2_FRAMEWORKS = ("triton", "onnx", "huggingface")
+_V2_FORMATS = ("triton", "vLLM")
+
+
+def defaulted(isvc: Mapping, config: Config) -> Mapping:
+    """A copy of the manifest with the defaults filled in."""
+    spec = isvc.get("spec")
+    if not isinstance(spec, dict) or not isinstance(spec.get("predictor"), dict):
+        return isvc
+    metadata = dict(isvc.get("metadata") or {})
+    annotations = dict(metadata.get("annotations") or {})
+    written_mode = normalised_mode(str(annotations.get(MODE_ANNOTATION, "")))
+    if written_mode:
+        annotations[MODE_ANNOTATION] = written_mode
+    elif MODE_ANNOTATION not in annotations and config.deploy.mode != "Knative":
+        annotations[MODE_ANNOTATION] = config.deploy.mode
+    spec = dict(spec)
+    if written_mode != "ModelMesh":
+        spec["predictor"] = _with_model(spec["predictor"])
+        format_name = _format_name(spec["predictor"])
+        if format_name:
+            annotations.setdefault(FORMAT_ANNOTATION, format_name)
+    for component in ("transformer", "explainer", "predictor"):
+        if isinstance(spec.get(component), dict):
+            spec[component] = _component(spec[component], component, config)
+    if annotations:
+        metadata["annotations"] = annotations
+    return {**isvc, "metadata": metadata, "spec": spec}
+
+
+def _with_model(predictor: Mapping) -> Mapping:
+    """The shorthand (``sklearn: {...}``) in its normal form (``model: {modelFormat: {name: sklearn}, ...}``).
+
+    Two shorthands, or one beside a ``model``, stay as they are: validation refuses them by the names the user wrote.
+    """
+    found = [name for name in FRAMEWORKS if predictor.get(name) is not None]
+    if len(found) == 1 and predictor.get("model") is None and isinstance(predictor[found[0]], dict):
+        name = found[0]
+        model = {**predictor[name], "modelFormat": {"name": name}}
+        if name in _V2_FRAMEWORKS and not model.get("protocolVersion"):
+            model["protocolVersion"] = "v2"
+        return {key: value for key, value in predictor.items() if key != name} | {"model": model}
+    if _format_name(predictor) in _V2_FORMATS and not predictor["model"].get("protocolVersion"):
+        return predictor | {"model": predictor["model"] | {"protocolVersion": "v2"}}
+    return predictor
+
+
+def _format_name(predictor: Mapping) -> str:
+    model = predictor.get("model")
+    model_format = model.get("modelFormat") if isinstance(model, dict) else None
+    name = model_format.get("name") if isinstance(model_format, dict) else None
+    return name if isinstance(name, str) else ""
+
+
+def _component(component: Mapping, kind: str, config: Config) -> Mapping:
+    component = dict(component)
+    containers = component.get("containers")
+    custom = kind != "predictor" or not any(component.get(name) is not None for name in (*FRAMEWORKS, "model"))
+    if custom and isinstance(containers, list) and containers and isinstance(containers[0], dict):
+        first = dict(containers[0])
+        if kind != "predictor" or len(containers) == 1 or not first.get("name"):
+            first["name"] = PREDICTOR_CONTAINER
+        first["resources"] = _resources(first.get("resources") or {}, config)
+        component["containers"] = [first, *containers[1:]]
+    if not config.security.auto_mount_service_account_token and component.get("automountServiceAccountToken") is None:
+        component["automountServiceAccountToken"] = False
+    return component
+
+
+def _resources(resources: Any, config: Config) -> Any:
+    """Requests and limits with the config map's values where the user gave none."""
+    if not isinstance(resources, dict):
+        return resources
+    given = config.inference_service.resource
+    filled = dict(resources)
+    for kind, cpu, memory in (
+        ("requests", given.cpu_request, given.memory_request),
+        ("limits", given.cpu_limit, given.memory_limit),
+    ):
+        values = {name: value for name, value in (("cpu", cpu), ("memory", memory)) if value}
+        if values or kind in filled:
+            filled[kind] = values | dict(filled.get(kind) or {})
+    return filled

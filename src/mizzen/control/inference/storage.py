@@ -1,0 +1,108 @@
+"""How a model comes to its server: an init container that downloads it, or a claim that is mounted.
+
+The controller writes the source into an annotation of the pod template; the pod is changed when it is admitted, so that
+a Deployment reads as the user meant it. Source: reference of the KServe control plane, section 3.4.
+"""
+
+from __future__ import annotations
+
+import re
+
+from mizzen.apis.meta import Mapping
+from mizzen.apis.serving.v1beta1 import PREDICTOR_CONTAINER, TRANSFORMER_CONTAINER, ModelSpec
+from mizzen.control.inference.config import Config
+from mizzen.errors import MizzenError
+
+SOURCE_ANNOTATION = "internal.serving.kserve.io/storage-initializer-sourceuri"
+READONLY_ANNOTATION = "storage.kserve.io/readonly"
+INITIALIZER = "storage-initializer"
+MODEL_PATH = "/mnt/models"
+
+_AGENT_ANNOTATION = "internal.serving.kserve.io/agent"
+_WORKER_CONTAINER = "worker-container"
+_PROVISION = "kserve-provision-location"
+_CLAIM_VOLUME = "kserve-pvc-source"
+_PREFIXES = ("gs", "s3", "pvc", "file", "https", "http", "hdfs", "webhdfs", "oci", "oci+native", "oci+fetch", "hf")
+_SCHEME = re.compile(r"\w[\w+.-]*://")
+
+
+class StorageError(MizzenError):
+    """A model source that cannot be used, with the field and the reason."""
+
+
+def source_uri(model: ModelSpec) -> str:
+    """Where the model is, or empty when the runtime brings its own.
+
+    Raises:
+        StorageError: a scheme that nobody serves.
+    """
+    uri = model.storage_uri or ""
+    if uri and _SCHEME.match(uri) and not uri.startswith(tuple(f"{prefix}://" for prefix in _PREFIXES)):
+        raise StorageError(
+            f"spec.predictor.model.storageUri: {uri!r} is of no known kind; known are "
+            f"{', '.join(f'{prefix}://' for prefix in _PREFIXES)} and plain paths"
+        )
+    return uri
+
+
+def with_model(pod: Mapping, config: Config) -> Mapping:
+    """A copy of the pod that brings its model, as its annotation says; the pod itself when there is nothing to bring.
+
+    Calling it again on the result changes nothing.
+
+    Raises:
+        StorageError: the annotation is there, and no container to bring the model to.
+    """
+    metadata = pod.get("metadata") or {}
+    annotations = metadata.get("annotations") or {}
+    uri = annotations.get(SOURCE_ANNOTATION)
+    spec = pod.get("spec") or {}
+    initializers = spec.get("initContainers") or []
+    if not uri or _AGENT_ANNOTATION in annotations or uri.startswith("oci"):
+        return pod
+    if any(container.get("name") == INITIALIZER for container in initializers):
+        return pod
+    spec = dict(spec)
+    containers = [dict(container) for container in spec.get("containers") or ()]
+    targets = [c for c in containers if c.get("name") in (PREDICTOR_CONTAINER, TRANSFORMER_CONTAINER)]
+    if not any(c.get("name") == PREDICTOR_CONTAINER for c in targets):
+        targets += [c for c in containers if c.get("name") == _WORKER_CONTAINER]
+    if not targets:
+        raise StorageError(
+            f"a model is to be brought from {uri}, but the pod has no container {PREDICTOR_CONTAINER} to bring it to"
+        )
+    readonly = annotations.get(READONLY_ANNOTATION, "true") != "false"
+    mount: Mapping = {"name": _PROVISION, "mountPath": MODEL_PATH, "readOnly": readonly}
+    if uri.startswith("pvc://"):
+        claim, _, path = uri.removeprefix("pvc://").partition("/")
+        volume: Mapping = {"name": _CLAIM_VOLUME, "persistentVolumeClaim": {"claimName": claim}}
+        mount |= {"name": _CLAIM_VOLUME} | ({"subPath": path} if path else {})
+    else:
+        volume = {"name": _PROVISION, "emptyDir": {}}
+        spec["initContainers"] = [*initializers, _initializer(uri, config)]
+    spec["volumes"] = [*(v for v in spec.get("volumes") or () if v.get("name") != volume["name"]), volume]
+    for container in targets:
+        others = [m for m in container.get("volumeMounts") or () if m.get("mountPath") != MODEL_PATH]
+        container["volumeMounts"] = [*others, mount]
+        if container.get("env"):
+            container["env"] = [_moved(entry) for entry in container["env"]]
+    spec["containers"] = containers
+    return {**pod, "spec": spec}
+
+
+def _initializer(uri: str, config: Config) -> Mapping:
+    return {
+        "name": INITIALIZER,
+        "image": config.storage_initializer.image,
+        "args": [uri, MODEL_PATH],
+        "resources": config.storage_initializer.resources,
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+        "volumeMounts": [{"name": _PROVISION, "mountPath": MODEL_PATH}],
+    }
+
+
+def _moved(entry: Mapping) -> Mapping:
+    """A container that reads its model from ``STORAGE_URI`` finds it where it was brought to."""
+    if entry.get("name") == "STORAGE_URI" and entry.get("value"):
+        return {**entry, "value": MODEL_PATH}
+    return entry

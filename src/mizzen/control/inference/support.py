@@ -1,0 +1,71 @@
+"""What an InferenceService asks for that this version does not do.
+
+Such a service is stored, as KServe would store it, and says so in its status instead of running without a part of what
+was asked for. Each room that gets built takes its lines out of here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from mizzen.apis.meta import given
+from mizzen.apis.serving.v1beta1 import InferenceService
+from mizzen.control.inference.config import MODE_ANNOTATION, Mode
+
+_STORAGE_SCHEMES = ("file://", "http://", "https://")
+
+
+def unsupported(isvc: InferenceService, mode: Mode) -> list[str]:
+    """One sentence for each field that stands in the way, the field first; empty when there is none."""
+    return list(_sentences(isvc, mode))
+
+
+def _sentences(isvc: InferenceService, mode: Mode) -> Iterator[str]:
+    predictor = isvc.spec.predictor
+    if mode != "Standard":
+        yield f"metadata.annotations[{MODE_ANNOTATION}]: the deployment mode {mode} is not supported yet, only Standard"
+    for field, value in (
+        ("spec.transformer", isvc.spec.transformer),
+        ("spec.explainer", isvc.spec.explainer),
+        ("spec.canary", isvc.spec.canary),
+        ("spec.predictor.canaryTrafficPercent", predictor.canary_traffic_percent),
+        ("spec.predictor.logger", predictor.logger),
+        ("spec.predictor.batcher", predictor.batcher),
+        ("spec.predictor.workerSpec", predictor.worker_spec),
+        ("spec.predictor.storageUris", predictor.storage_uris),
+        ("spec.predictor.storageContainerName", predictor.storage_container_name),
+    ):
+        if given(value) is not None:
+            yield f"{field} is not supported yet"
+    model = given(predictor.model)
+    if model is None:
+        return
+    if given(model.storage) is not None:
+        yield "spec.predictor.model.storage is not supported yet; use storageUri"
+    confidential = given(model.confidential)
+    if confidential is not None and confidential.enabled:
+        yield "spec.predictor.model.confidential is not supported yet"
+    uri = model.storage_uri or ""
+    if "://" in uri and not uri.startswith(_STORAGE_SCHEMES):
+        scheme = uri.partition("://")[0]
+        yield (
+            f"spec.predictor.model.storageUri: {scheme}:// is not supported yet; supported are a local path, "
+            f"{', '.join(_STORAGE_SCHEMES)}"
+        )
+
+
+def ignored(isvc: InferenceService) -> list[str]:
+    """Fields that are accepted and have no effect yet, while the service runs without them."""
+    predictor = isvc.spec.predictor
+    found = []
+    for field, value in (
+        ("maxReplicas", predictor.max_replicas),
+        ("scaleTarget", predictor.scale_target),
+        ("scaleMetric", predictor.scale_metric),
+        ("autoScaling", predictor.auto_scaling),
+    ):
+        wanted = given(value)
+        if wanted is None or (field == "maxReplicas" and wanted in (0, predictor.min_replicas or 1)):
+            continue
+        found.append(f"spec.predictor.{field}")
+    return found
