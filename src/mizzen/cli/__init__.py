@@ -1,0 +1,68 @@
+"""The command ``mizzen``.
+
+Each sub-command is imported when it is called, so that ``mizzen status`` does not load a model server.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+import click
+
+from mizzen import __version__
+from mizzen.errors import MizzenError
+
+# Command name: module and function, in the order in which --help lists them.
+_COMMANDS = {
+    "up": "mizzen.cli.installation:up",
+    "down": "mizzen.cli.installation:down",
+    "status": "mizzen.cli.installation:status",
+    "kubeconfig": "mizzen.cli.installation:kubeconfig",
+    "env": "mizzen.cli.installation:env",
+    "apply": "mizzen.cli.objects:apply",
+    "get": "mizzen.cli.objects:get",
+    "describe": "mizzen.cli.objects:describe",
+    "delete": "mizzen.cli.objects:delete",
+    "logs": "mizzen.cli.logs:logs",
+    "predict": "mizzen.cli.predict:predict",
+    "serve": "mizzen.cli.serve:serve",
+}
+
+
+class _Lazy(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        module, _, function = _COMMANDS[cmd_name].partition(":")
+        command: click.Command = getattr(importlib.import_module(module), function)
+        return command
+
+
+@click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="mizzen")
+def cli() -> None:
+    """Serve machine-learning models from Kubernetes-style manifests, with or without a cluster."""
+
+
+def main() -> None:
+    """Run the command line; what goes wrong is a sentence on stderr and exit code 1."""
+    try:
+        cli.main(standalone_mode=False)
+    except click.exceptions.Exit as done:
+        sys.exit(done.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        sys.exit(130)
+    except BrokenPipeError:
+        # Whoever read our output has seen enough; say nothing at exit either.
+        sys.stderr.close()
+        sys.exit(0)
+    except MizzenError as error:
+        click.echo(f"mizzen: {error}", err=True)
+        sys.exit(1)

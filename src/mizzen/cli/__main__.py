@@ -1,0 +1,5 @@
+"""``python -m mizzen.cli`` is ``mizzen``."""
+
+from mizzen.cli import main
+
+main()

@@ -1,0 +1,145 @@
+"""``mizzen describe``: one object told to a person, its children and events included."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import urlsplit
+
+import msgspec
+
+from mizzen.apis.core import EVENT, POD, Pod
+from mizzen.apis.meta import ResourceDef
+from mizzen.apis.serving.v1beta1 import INFERENCE_SERVICE, InferenceService
+from mizzen.cli import output
+from mizzen.kube.client import Client
+from mizzen.kube.times import seconds_since
+
+_INDENT = "  "
+_SERVICE_LABEL = "serving.kserve.io/inferenceservice"
+
+
+async def of(client: Client, resource: ResourceDef, found: dict[str, Any], gateway: str | None) -> str:
+    """All that is known about one object, as text.
+
+    Args:
+        gateway: where the installation answers requests for models, if it is known.
+    """
+    metadata = found["metadata"]
+    sections = [_head(resource, metadata)]
+    if resource == INFERENCE_SERVICE:
+        isvc = msgspec.convert(found, InferenceService)
+        sections += [*_service(isvc, gateway), await _pods(client, isvc)]
+    else:
+        rest = {key: value for key, value in found.items() if key not in ("apiVersion", "kind", "metadata")}
+        sections.append(output.as_yaml(rest) if rest else "")
+    sections.append(await _events(client, metadata))
+    return "\n".join(section for section in sections if section)
+
+
+def _head(resource: ResourceDef, metadata: dict[str, Any]) -> str:
+    lines = [("Name:", metadata["name"])]
+    if metadata.get("namespace"):
+        lines.append(("Namespace:", metadata["namespace"]))
+    lines.append(("Kind:", f"{resource.kind} ({resource.api_version})"))
+    lines.append(("Age:", age(metadata.get("creationTimestamp", ""))))
+    for title, key in (("Labels:", "labels"), ("Annotations:", "annotations")):
+        values = {k: v for k, v in (metadata.get(key) or {}).items() if not k.startswith("kubectl.kubernetes.io/")}
+        if values:
+            lines.append((title, ", ".join(f"{name}={value}" for name, value in values.items())))
+    return output.table(lines)
+
+
+def _service(isvc: InferenceService, gateway: str | None) -> Iterator[str]:
+    status = isvc.status
+    lines = []
+    model = isvc.spec.predictor.model
+    if model:
+        lines.append(("Model:", f"{model.model_format.name if model.model_format else ''} {model.storage_uri or ''}"))
+    runtime = status.cluster_serving_runtime_name or status.serving_runtime_name
+    lines.append(("Runtime:", runtime or "none chosen yet"))
+    if status.url:
+        lines.append(("URL:", status.url))
+    if status.address and status.address.url:
+        lines.append(("In cluster:", status.address.url))
+    states = status.model_status.states if status.model_status else None
+    if states:
+        target = states.target_model_state or "unknown"
+        lines.append(("Model state:", f"{states.active_model_state or 'none'} (wanted: {target})"))
+    yield output.table(lines)
+    failure = status.model_status.last_failure_info if status.model_status else None
+    if failure and status.model_status and status.model_status.transition_status != "UpToDate":
+        yield f"Last failure:\n{_INDENT}{failure.reason}: {failure.message}"
+    rows = [
+        (condition.type, condition.status, condition.reason or "", condition.message or "")
+        for condition in status.conditions or ()
+    ]
+    if rows:
+        yield "Conditions:\n" + _indented(output.table(rows, ("Type", "Status", "Reason", "Message")))
+    call = curl(isvc, gateway)
+    if call:
+        yield f"Call it:\n{_INDENT}{call}"
+
+
+def curl(isvc: InferenceService, gateway: str | None) -> str:
+    """A command that reaches the service through the gateway; empty while it has no URL."""
+    if not isvc.status.url or not gateway:
+        return ""
+    host = urlsplit(isvc.status.url).netloc
+    model = isvc.spec.predictor.model
+    if model and model.protocol_version == "v2":
+        path, body = f"/v2/models/{isvc.name}/infer", '{"inputs": [...]}'
+    else:
+        path, body = f"/v1/models/{isvc.name}:predict", '{"instances": [...]}'
+    return f"curl -H 'Host: {host}' -H 'Content-Type: application/json' {gateway}{path} -d '{body}'"
+
+
+async def _pods(client: Client, isvc: InferenceService) -> str:
+    found = await client.list(POD, isvc.namespace, label_selector=f"{_SERVICE_LABEL}={isvc.name}")
+    rows = []
+    for value in found:
+        pod = msgspec.convert(value, Pod)
+        statuses = pod.status.container_statuses or []
+        restarts = sum(status.restart_count for status in statuses)
+        ready = "ready" if pod.is_ready else "not ready"
+        rows.append((pod.name, pod.status.phase or "", ready, f"{restarts} restarts", pod.status.pod_ip or ""))
+    return "Pods:\n" + _indented(output.table(rows)) if rows else "Pods: none"
+
+
+async def _events(client: Client, metadata: dict[str, Any]) -> str:
+    selector = f"involvedObject.name={metadata['name']},involvedObject.uid={metadata['uid']}"
+    events = await client.list(EVENT, metadata.get("namespace") or "default", field_selector=selector)
+    if not events:
+        return "Events: none"
+    events.sort(key=lambda event: event.get("lastTimestamp") or event["metadata"]["creationTimestamp"])
+    rows = [
+        (
+            event.get("type", ""),
+            event.get("reason", ""),
+            age(event.get("lastTimestamp") or event["metadata"]["creationTimestamp"])
+            + (f" (x{event['count']})" if event.get("count", 1) > 1 else ""),
+            event.get("message", ""),
+        )
+        for event in events
+    ]
+    return "Events:\n" + _indented(output.table(rows, ("Type", "Reason", "Age", "Message")))
+
+
+def _indented(text: str) -> str:
+    return "\n".join(_INDENT + line for line in text.splitlines())
+
+
+def age(timestamp: str) -> str:
+    """How long ago, in the two largest units that say something: ``5s``, ``3m20s``, ``4h``, ``2d``."""
+    if not timestamp:
+        return "<unknown>"
+    seconds = max(0, int(seconds_since(timestamp)))
+    if seconds < 120:
+        return f"{seconds}s"
+    minutes, seconds = divmod(seconds, 60)
+    if minutes < 10:
+        return f"{minutes}m{seconds}s" if seconds else f"{minutes}m"
+    if minutes < 180:
+        return f"{minutes}m"
+    hours = minutes // 60
+    return f"{hours}h" if hours < 48 else f"{hours // 24}d"
