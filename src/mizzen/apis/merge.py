@@ -8,6 +8,7 @@ alone and return a value that shares parts with them.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from mizzen.apis.schema import Node
@@ -21,6 +22,14 @@ _DELETE_PRIMITIVES = "$deleteFromPrimitiveList/"
 
 class MergeError(MizzenError):
     """A strategic merge patch that cannot be applied: an unknown directive, or a list item without its merge key."""
+
+
+class MalformedPatch(MergeError):
+    """A directive whose value has the wrong shape, or an order that the patch's own list does not keep."""
+
+
+class ContradictoryPatch(MergeError):
+    """A patch that sets a key which its ``$retainKeys`` drops."""
 
 
 def json_merge(target: Any, patch: Any) -> Any:
@@ -37,7 +46,7 @@ def json_merge(target: Any, patch: Any) -> Any:
 
 
 def json_merge_diff(old: Any, new: Any) -> Any:
-    """The merge patch that turns ``old`` into ``new``; ``{}`` when both are equal mappings. Lists are replaced whole."""
+    """The merge patch that turns ``old`` into ``new`` (``{}`` if equal mappings). Lists are replaced whole."""
     if not isinstance(old, dict) or not isinstance(new, dict):
         return new
     patch: dict[str, Any] = {key: None for key in old if key not in new}
@@ -57,35 +66,40 @@ def strategic_merge(target: Any, patch: Any, node: Node | None) -> Any:
 
     Raises:
         MergeError: a directive that does not exist, or a list item without the list's merge key.
+        MalformedPatch: a directive whose value cannot be what it means.
+        ContradictoryPatch: ``$retainKeys`` without a key that the patch sets.
     """
     if not isinstance(patch, dict) or not isinstance(target, dict):
         return without_directives(patch)
     directive = patch.get(_DIRECTIVE)
     if directive == "replace":
-        return without_directives({key: value for key, value in patch.items() if key != _DIRECTIVE})
+        return without_directives(patch)
     if directive == "delete":
         return {}
     if directive not in (None, "merge"):
-        raise MergeError(f"unknown patch type: {directive} in map: {patch}")
+        raise MergeError(f"unknown patch type: {directive} in map: {_as_go_prints(patch)}")
     merged = dict(target)
     if _RETAIN in patch:
         merged = _retained(merged, patch)
     for key, value in patch.items():
         if key.startswith(_DELETE_PRIMITIVES):
             field = key.removeprefix(_DELETE_PRIMITIVES)
-            merged[field] = [item for item in merged.get(field) or [] if item not in value]
+            unwanted = _list_of(key, value)
+            if isinstance(merged.get(field), list):
+                merged[field] = [item for item in merged[field] if item not in unwanted]
         elif key.startswith(_ORDER):
             field = key.removeprefix(_ORDER)
+            order = _list_of(key, value)
             if field not in patch and isinstance(merged.get(field), list):
-                child = node.child(field) if node else None
-                merged[field] = _merged_list(merged[field], [], child, order=value)
+                merged[field] = _merged_list(merged[field], [], node.child(field) if node else None, order)
         elif key.startswith("$"):
             continue
-        elif value is None:
+        elif value is None or (key not in merged and isinstance(value, dict) and value.get(_DIRECTIVE) == "delete"):
             merged.pop(key, None)
         else:
-            child = node.child(key) if node else None
-            merged[key] = _merged_field(merged.get(key), value, child, patch.get(_ORDER + key))
+            given = patch.get(_ORDER + key)
+            order_of_key = None if given is None else _list_of(_ORDER + key, given)
+            merged[key] = _merged_field(merged.get(key), value, node.child(key) if node else None, order_of_key)
     return merged
 
 
@@ -99,64 +113,90 @@ def _merged_field(old: Any, new: Any, node: Node | None, order: list[Any] | None
 
 
 def _retained(target: dict[str, Any], patch: dict[str, Any]) -> dict[str, Any]:
-    keys = patch[_RETAIN]
+    keys = _list_of(_RETAIN, patch[_RETAIN])
     for key, value in patch.items():
         if not key.startswith("$") and value is not None and key not in keys:
-            raise MergeError(f"$retainKeys does not name {key!r}, which the patch sets: {patch}")
+            text = f"$retainKeys does not name {key!r}, which the patch sets: {_as_go_prints(patch)}"
+            raise ContradictoryPatch(text)
     return {key: value for key, value in target.items() if key in keys}
 
 
 def _merged_list(old: list[Any], patch: list[Any], node: Node | None, order: list[Any] | None) -> list[Any]:
     """A list whose items are matched by the merge key, or by value where there is none."""
     key = node.patch_merge_key if node else ""
-    if not key:
-        if order is None and not patch:
-            return old
-        merged = old + [item for item in patch if item not in old]
-        return _ordered(merged, order if order is not None else patch, old, lambda item: item)
 
     def identity(item: Any) -> Any:
+        if not key:
+            return _hashable(item)
         if not isinstance(item, dict) or key not in item:
-            raise MergeError(f"map: {item} does not contain declared merge key: {key}")
-        return item[key]
+            raise MergeError(f"map: {_as_go_prints(item)} does not contain declared merge key: {key}")
+        return _hashable(item[key])
 
-    if any(isinstance(item, dict) and item.get(_DIRECTIVE) == "replace" and key not in item for item in patch):
-        return [without_directives(item) for item in patch if item != {_DIRECTIVE: "replace"}]
-    item_node = node.items if node else None
-    result = {identity(item): item for item in old}
+    if not key:
+        result = old + [item for item in patch if item not in old]
+    elif any(isinstance(item, dict) and item.get(_DIRECTIVE) == "replace" and key not in item for item in patch):
+        return list(without_directives(patch))
+    else:
+        result = _merged_items(old, patch, node.items if node else None, identity)
+        patch = [item for item in patch if item.get(_DIRECTIVE) != "delete"]
+    if order is None:
+        return _ordered(result, patch, old, identity) if patch else result
+    places = {identity(item): place for place, item in enumerate(order)}
+    found = [places.get(identity(item), -1) for item in patch]
+    if -1 in found or found != sorted(found):
+        raise MalformedPatch("the list of a patch must keep to the order that its $setElementOrder gives")
+    return _ordered(result, order, old, identity)
+
+
+def _merged_items(
+    old: list[Any], patch: list[Any], node: Node | None, identity: Callable[[Any], Any]
+) -> list[dict[str, Any]]:
+    """The items of a keyed list, each patched by those of ``patch`` with its key; new ones stand last.
+
+    A key may stand in the stored list more than once (port 53 with two protocols): the first is patched, all go on
+    delete, none is lost.
+    """
+    result = [(identity(item), item) for item in old]
     for item in patch:
         name = identity(item)
         directive = item.get(_DIRECTIVE)
         if directive == "delete":
-            result.pop(name, None)
-        elif directive == "replace" or name not in result:
-            result[name] = strategic_merge({}, {k: v for k, v in item.items() if k != _DIRECTIVE}, item_node)
+            result = [entry for entry in result if entry[0] != name]
+            continue
+        place = next((index for index, (other, _) in enumerate(result) if other == name), -1)
+        if place < 0:
+            result.append((name, strategic_merge({}, {k: v for k, v in item.items() if k != _DIRECTIVE}, node)))
         else:
-            result[name] = strategic_merge(result[name], item, item_node)
-    return _ordered(list(result.values()), order if order is not None else patch, old, identity)
+            result[place] = name, strategic_merge(result[place][1], item, node)
+    return [item for _, item in result]
 
 
-def _ordered(items: list[Any], order: list[Any], before: list[Any], identity: Any) -> list[Any]:
+def _ordered(items: list[Any], order: list[Any], before: list[Any], identity: Callable[[Any], Any]) -> list[Any]:
     """Interleave the items that ``order`` names, in its order, with all others, in the order they had ``before``.
 
     Two items keep the order they had before if both were there; otherwise the named one comes first.
     """
-    wanted = {_hashable(identity(item)): place for place, item in reversed(list(enumerate(order)))}
-    had = {_hashable(identity(item)): place for place, item in reversed(list(enumerate(before)))}
-    named = sorted(
-        (item for item in items if _hashable(identity(item)) in wanted), key=lambda i: wanted[_hashable(identity(i))]
-    )
-    others = [item for item in items if _hashable(identity(item)) not in wanted]
+    wanted = {identity(item): place for place, item in reversed(list(enumerate(order)))}
+    had = {identity(item): place for place, item in reversed(list(enumerate(before)))}
+    named = sorted((item for item in items if identity(item) in wanted), key=lambda item: wanted[identity(item)])
+    others = [item for item in items if identity(item) not in wanted]
     result = []
     while named and others:
-        left, right = had.get(_hashable(identity(others[0]))), had.get(_hashable(identity(named[0])))
+        left, right = had.get(identity(others[0])), had.get(identity(named[0]))
         first = others if left is not None and right is not None and left < right else named
         result.append(first.pop(0))
     return result + named + others
 
 
+def _list_of(directive: str, value: Any) -> list[Any]:
+    if not isinstance(value, list):
+        raise MalformedPatch(f"{directive} needs a list, and is {_as_go_prints(value)}")
+    return value
+
+
 def _hashable(value: Any) -> Any:
-    return value if value.__hash__ else repr(value)
+    # Python's `1 == True` must not make one item of two.
+    return (type(value), value) if value.__hash__ else repr(value)
 
 
 def without_directives(value: Any) -> Any:
@@ -164,9 +204,23 @@ def without_directives(value: Any) -> Any:
     if isinstance(value, dict):
         return {k: without_directives(v) for k, v in value.items() if not k.startswith("$") and v is not None}
     if isinstance(value, list):
-        return [
-            without_directives(item)
-            for item in value
-            if not (isinstance(item, dict) and item.get(_DIRECTIVE) in ("delete", "replace") and len(item) == 1)
-        ]
+        return [without_directives(item) for item in value if not _only_directs(item)]
     return value
+
+
+def _only_directs(item: Any) -> bool:
+    """Whether a list item says what to do with a list and is no item itself."""
+    if not isinstance(item, dict) or _DIRECTIVE not in item:
+        return False
+    return item[_DIRECTIVE] == "delete" or (item[_DIRECTIVE] == "replace" and len(item) == 1)
+
+
+def _as_go_prints(value: Any) -> str:
+    """A value as kube-apiserver shows it in these errors: ``map[image:new]``."""
+    if isinstance(value, dict):
+        return f"map[{' '.join(f'{key}:{_as_go_prints(value[key])}' for key in sorted(value))}]"
+    if isinstance(value, list):
+        return f"[{' '.join(map(_as_go_prints, value))}]"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return "<nil>" if value is None else str(value)
