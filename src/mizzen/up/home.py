@@ -55,6 +55,11 @@ class Home:
         return self.root / "run"
 
     @property
+    def parents(self) -> Path:
+        """The pod parents' sockets, and beside each the folder of its own files."""
+        return self.run / "parents"
+
+    @property
     def logs(self) -> Path:
         """One log a role."""
         return self.root / "logs"

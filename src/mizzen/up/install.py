@@ -1,7 +1,7 @@
 """Bringing an API up to what this version ships: its CRDs, runtimes and settings.
 
-Runs at every start and writes nothing when nothing has changed. What a user has edited stays edited: a shipped object is
-applied again only when a new version ships another one, and then never over a field that somebody else has taken.
+Runs at every start and writes nothing when nothing has changed. What a user has edited stays edited: a shipped object
+is applied again only when a new version ships another one, and then never over a field that somebody else has taken.
 """
 
 from __future__ import annotations

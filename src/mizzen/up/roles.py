@@ -10,8 +10,9 @@ import logging.handlers
 import os
 import signal
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from pathlib import Path
+from typing import Any
 
 import uvloop
 
@@ -24,7 +25,7 @@ _LOG_FILES = 3
 _PR_SET_NAME = 15
 _PR_SET_PDEATHSIG = 1
 
-Main = Callable[[Callable[[], None]], Awaitable[None]]
+Main = Callable[[Callable[[], None]], Coroutine[Any, Any, None]]
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +60,7 @@ def process(home: Home, name: str, main: Main) -> Callable[[Callable[[Word], Non
 
 async def _until_told(main: Main, ready: Callable[[], None]) -> None:
     """Run a role's coroutine until it ends or SIGTERM cancels it."""
-    task = asyncio.ensure_future(main(ready))
+    task = asyncio.create_task(main(ready))
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     try:
         await task

@@ -32,6 +32,7 @@ class State(msgspec.Struct, kw_only=True):
     supervisor: Identity
     phase: Phase
     started_at: float
+    version: str
     api_url: str
     gateway_url: str
     address_block: str = ""

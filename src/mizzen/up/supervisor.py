@@ -1,8 +1,8 @@
 """The supervisor: forks the roles, starts again those that die, and ends everything when it is told to.
 
 It has no threads and no event loop: it sleeps in one ``select`` until a role speaks, a role ends or a signal comes. A
-role speaks over a pipe: that it is ready, or in a sentence why it cannot be. The listening sockets are the supervisor's,
-so while a role is started again the kernel holds the connections that arrive.
+role speaks over a pipe: that it is ready, or in a sentence why it cannot be. The listening sockets are the
+supervisor's, so while a role is started again the kernel holds the connections that arrive.
 """
 
 from __future__ import annotations
@@ -217,6 +217,7 @@ class Supervisor:
             pid, status = os.waitpid(running.pid, os.WNOHANG)
             if pid == 0:
                 continue
+            running.pid = 0
             while running.pipe >= 0 and self._listen(running):
                 pass  # its last words may say why
             if running.pipe >= 0:
@@ -237,7 +238,7 @@ class Supervisor:
         if time.monotonic() - running.started < _QUICK_DEATH:
             running.pause = min(max(running.pause * 2, 0.25), _LONGEST_PAUSE)
         running.restarts += 1
-        running.ready, running.pid = False, 0
+        running.ready = False
         running.due = time.monotonic() + running.pause
         again = f"in {running.pause:.2g} s" if running.pause else "at once"
         self._say(f"the {name} role ended ({why}); it is started again {again}")

@@ -1,0 +1,41 @@
+"""Ending what outlives the supervisor: the pod parents and everything they started."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+
+from mizzen.cluster.node.runtime.client import PodParent
+from mizzen.up.home import Home
+
+
+def end_pods(home: Home, grace: float) -> None:
+    """End all containers of the installation, gracefully at first, and their parents.
+
+    Works in a forked child, because it needs an event loop and the supervisor must not have one.
+
+    Args:
+        grace: seconds that a container gets between SIGTERM and SIGKILL.
+    """
+    sockets = parents(home)
+    if not sockets:
+        return
+    pid = os.fork()
+    if pid == 0:
+        status = 1
+        try:
+            asyncio.run(_end(sockets, grace))
+            status = 0
+        finally:
+            os._exit(status)
+    os.waitpid(pid, 0)
+
+
+def parents(home: Home) -> list[Path]:
+    """The sockets of the pod parents that live, or may."""
+    return sorted(home.parents.glob("*.sock")) if home.parents.is_dir() else []
+
+
+async def _end(sockets: list[Path], grace: float) -> None:
+    await asyncio.gather(*(PodParent.end(socket, socket.with_suffix(""), grace) for socket in sockets))
