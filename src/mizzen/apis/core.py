@@ -46,6 +46,7 @@ class StatusCondition(Schema):
     reason: Opt[str] = UNSET
     message: Opt[str] = UNSET
     last_probe_time: Opt[str] = UNSET
+    last_heartbeat_time: Opt[str] = UNSET
     last_transition_time: Opt[str] = UNSET
     last_update_time: Opt[str] = UNSET
     observed_generation: Opt[int] = UNSET

@@ -24,15 +24,22 @@ def render_hash(rendered: Mapping) -> str:
 
 
 def covers(live: Any, rendered: Any) -> bool:
-    """Whether ``live`` says all that ``rendered`` says. It may say more: what the API defaults, or others add."""
+    """Whether ``live`` says all that ``rendered`` says. It may say more: what the API defaults, or others add.
+
+    Zero, false and empty values may be missing: an API server written in Go leaves them out of what it stores, and
+    would be asked for them with every look.
+    """
     if isinstance(rendered, dict):
         return isinstance(live, dict) and all(
-            (key in live and covers(live[key], value)) or (key not in live and value in ({}, [], None))
-            for key, value in rendered.items()
+            covers(live[key], value) if key in live else _says_nothing(value) for key, value in rendered.items()
         )
     if isinstance(rendered, list):
         return isinstance(live, list) and len(live) == len(rendered) and all(map(covers, live, rendered))
     return bool(live == rendered)
+
+
+def _says_nothing(value: Any) -> bool:
+    return all(map(_says_nothing, value.values())) if isinstance(value, dict) else not value
 
 
 def is_current(rendered: Mapping, live: Mapping | None) -> bool:

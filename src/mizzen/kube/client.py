@@ -6,6 +6,7 @@ official client took 3.9 s; controllers that want types decode what they read (:
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from types import TracebackType
@@ -30,6 +31,13 @@ _PATCH_TYPES = {
 Objects = list[dict[str, Any]]
 RawItems = list[msgspec.Raw]
 _APPLY = "application/apply-patch+yaml"
+# Asks for metadata alone; a server that does not know the form answers with whole objects, which serve as well.
+_METADATA = "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io,application/json"
+_METADATA_LIST = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io,application/json"
+
+
+# Seconds for a whole answer, but for streams; kube-apiserver itself gives up on a request after 60.
+_PATIENCE = 90
 
 
 class Unreachable(MizzenError):
@@ -98,6 +106,11 @@ class Client:
     ) -> dict[str, Any]:
         return await self._call("GET", resource.path(namespace, name, subresource))
 
+    async def get_metadata(self, resource: ResourceDef, name: str, namespace: str = "") -> dict[str, Any]:
+        """One object without all that is not its ``metadata``."""
+        answer: dict[str, Any] = await self.raw("GET", resource.path(namespace, name), accept=_METADATA)
+        return answer
+
     async def list(
         self,
         resource: ResourceDef,
@@ -111,7 +124,7 @@ class Client:
             resource, namespace, label_selector=label_selector, field_selector=field_selector
         )
         kinds = {"apiVersion": resource.api_version, "kind": resource.kind}
-        return [kinds | orjson.loads(item) for item in found]
+        return [kinds | msgspec.json.decode(item) for item in found]
 
     async def list_raw(
         self,
@@ -120,14 +133,22 @@ class Client:
         *,
         label_selector: str = "",
         field_selector: str = "",
+        metadata_only: bool = False,
         page: int = 500,
     ) -> tuple[RawItems, str]:
-        """Every object as bytes, and the resourceVersion that a watch goes on from."""
+        """Every object as bytes, and the resourceVersion that a watch goes on from.
+
+        With ``metadata_only`` the objects are without all that is not their ``metadata``.
+        """
         query = _given({"labelSelector": label_selector, "fieldSelector": field_selector, "limit": str(page)})
         items: RawItems = []
         while True:
-            body = await self._bytes("GET", resource.path(namespace), query)
-            answer = msgspec.json.decode(body, type=RawList)
+            accept = _METADATA_LIST if metadata_only else ""
+            body = await self._bytes("GET", resource.path(namespace), query, accept=accept)
+            try:
+                answer = msgspec.json.decode(body, type=RawList)
+            except msgspec.DecodeError as error:
+                raise self._unreadable(f"GET {resource.path(namespace)}", error) from error
             items += answer.items or []
             if not answer.metadata.continue_:
                 return items, answer.metadata.resource_version
@@ -141,9 +162,14 @@ class Client:
         resource_version: str = "",
         label_selector: str = "",
         field_selector: str = "",
+        metadata_only: bool = False,
+        accept: str = "",
         timeout: int | None = None,
     ) -> AsyncIterator[WatchEvent]:
         """Changes after ``resource_version``, with bookmarks, until the server ends the stream.
+
+        With ``metadata_only`` the objects are without all that is not their ``metadata``; with ``accept`` they are in
+        any form that the API offers, such as a Table.
 
         Raises:
             ApiError: the stream was refused or broken by an ERROR event; code 410 asks for a new list.
@@ -159,18 +185,22 @@ class Client:
             }
         )
         decoder = msgspec.json.Decoder(WatchEvent)
-        async with self._request("GET", resource.path(namespace), query) as response:
+        accept = _METADATA if metadata_only else accept
+        async with self._request("GET", resource.path(namespace), query, accept=accept) as response:
             buffer = bytearray()
-            async for chunk in response.content.iter_any():
+            async for chunk in _chunks(response, self.config.server):
                 buffer += chunk
                 if b"\n" not in chunk:
                     continue
                 *lines, rest = bytes(buffer).split(b"\n")
                 buffer = bytearray(rest)
-                for line in lines:
-                    event = decoder.decode(line)
+                for line in filter(None, lines):
+                    try:
+                        event = decoder.decode(line)
+                    except msgspec.DecodeError as error:
+                        raise self._unreadable("a watch", error) from error
                     if event.type == "ERROR":
-                        raise ApiError.from_status(orjson.loads(event.object))
+                        raise ApiError.from_status(msgspec.json.decode(event.object))
                     yield event
 
     async def create(
@@ -234,13 +264,17 @@ class Client:
         propagation: str = "Background",
         grace_period: int | None = None,
         uid: str = "",
+        resource_version: str = "",
     ) -> dict[str, Any]:
-        """Delete one object. With ``uid``, only that very object and none that took its name since (409)."""
+        """Delete one object. With ``uid``, only that very object and none that took its name since (409).
+
+        With ``resource_version``, only if nobody has changed it since (409).
+        """
         body: dict[str, Any] = {"kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": propagation}
         if grace_period is not None:
             body["gracePeriodSeconds"] = grace_period
-        if uid:
-            body["preconditions"] = {"uid": uid}
+        if uid or resource_version:
+            body["preconditions"] = _given({"uid": uid, "resourceVersion": resource_version})
         return await self._call("DELETE", resource.path(namespace, name), None, body)
 
     @asynccontextmanager
@@ -252,7 +286,7 @@ class Client:
     async def raw(self, method: str, path: str, query: Mapping[str, str] | None = None, accept: str = "") -> Any:
         """Any path of the API, decoded from JSON: discovery, tables, ``/readyz``."""
         body = await self._bytes(method, path, query, accept=accept)
-        return orjson.loads(body)
+        return self._decoded(body, f"{method} {path}")
 
     async def _call(
         self,
@@ -262,8 +296,20 @@ class Client:
         body: Any = None,
         content_type: str = "application/json",
     ) -> dict[str, Any]:
-        answer: dict[str, Any] = orjson.loads(await self._bytes(method, path, query, body, content_type))
+        answer: dict[str, Any] = self._decoded(
+            await self._bytes(method, path, query, body, content_type), f"{method} {path}"
+        )
         return answer
+
+    def _decoded(self, body: bytes, what: str) -> Any:
+        try:
+            return orjson.loads(body)
+        except orjson.JSONDecodeError as error:
+            raise self._unreadable(what, error) from error
+
+    def _unreadable(self, what: str, error: Exception) -> Unreachable:
+        """Something answers there, but no Kubernetes API: a proxy's page, or a server of another kind."""
+        return Unreachable(f"{self.config.server} answered {what} with what no Kubernetes API says: {error}")
 
     async def _bytes(
         self,
@@ -274,11 +320,17 @@ class Client:
         content_type: str = "application/json",
         accept: str = "",
     ) -> bytes:
-        async with self._request(method, path, query, body, content_type, accept) as response:
-            try:
+        try:
+            async with (
+                asyncio.timeout(_PATIENCE),
+                self._request(method, path, query, body, content_type, accept) as response,
+            ):
                 return await response.read()
-            except aiohttp.ClientError as error:
-                raise Unreachable(f"{self.config.server} broke off its answer to {method} {path}: {error}") from error
+        except TimeoutError as error:
+            text = f"{self.config.server} has not answered {method} {path} within {_PATIENCE} seconds"
+            raise Unreachable(text) from error
+        except (aiohttp.ClientError, OSError) as error:
+            raise Unreachable(f"{self.config.server} broke off its answer to {method} {path}: {error}") from error
 
     @asynccontextmanager
     async def _request(
@@ -307,8 +359,19 @@ class Client:
             yield response
 
 
+async def _chunks(response: aiohttp.ClientResponse, server: str) -> AsyncIterator[bytes]:
+    try:
+        async for chunk in response.content.iter_any():
+            yield chunk
+    except (aiohttp.ClientError, OSError) as error:
+        raise Unreachable(f"{server} broke off a watch: {error}") from error
+
+
 async def _refusal(response: aiohttp.ClientResponse) -> ApiError:
-    body = await response.read()
+    try:
+        body = await response.read()
+    except (aiohttp.ClientError, OSError) as error:
+        return ApiError(response.status, "", f"{response.reason}; the answer broke off: {error}")
     try:
         status = orjson.loads(body)
         if isinstance(status, dict) and status.get("kind") == "Status":

@@ -35,26 +35,38 @@ class ClusterConfig(msgspec.Struct, kw_only=True):
     namespace: str = "default"
 
     def ssl_context(self) -> ssl.SSLContext | None:
-        """The TLS side of the connection, or ``None`` for a plain ``http://`` server."""
+        """The TLS side of the connection, or ``None`` for a plain ``http://`` server.
+
+        Raises:
+            ConfigError: the authority, the certificate or its key cannot be read.
+        """
         if not self.server.startswith("https:"):
             return None
-        context = ssl.create_default_context(cadata=self.ca or None)
-        if not self.verify:
-            context.check_hostname = False
-            context.verify_mode = ssl.CERT_NONE
-        if self.certificate:
-            context.load_cert_chain(self.certificate, self.key or None)
+        what = "certificate authority"
+        try:
+            context = ssl.create_default_context(cadata=self.ca or None)
+            if not self.verify:
+                context.check_hostname = False
+                context.verify_mode = ssl.CERT_NONE
+            if self.certificate:
+                what = f"client certificate {self.certificate} or its key"
+                context.load_cert_chain(self.certificate, self.key or None)
+        except (ssl.SSLError, OSError) as error:
+            raise ConfigError(f"the {what} for {self.server} cannot be used: {error}") from error
         return context
 
 
 def load(path: Path | None = None, context: str | None = None) -> ClusterConfig:
     """The cluster that ``path``, ``$KUBECONFIG``, the pod's service account or ``~/.kube/config`` names, in this order.
 
+    Of several files in ``$KUBECONFIG`` the first that exists is read; they are not merged.
+
     Raises:
         ConfigError: none of them is there, or the one that is cannot be read.
     """
-    if path is None and os.environ.get("KUBECONFIG"):
-        path = Path(os.environ["KUBECONFIG"].split(os.pathsep)[0])
+    named = [Path(name) for name in os.environ.get("KUBECONFIG", "").split(os.pathsep) if name]
+    if path is None and named:
+        path = next((file for file in named if file.exists()), named[0])
     if path is None and os.environ.get("KUBERNETES_SERVICE_HOST") and (_SERVICE_ACCOUNT / "token").exists():
         return in_cluster()
     path = path or Path.home() / ".kube/config"
@@ -87,11 +99,20 @@ def parse(document: Any, path: Path, context: str | None = None) -> ClusterConfi
     chosen = _entry(document, "contexts", "context", name, path)
     cluster = _entry(document, "clusters", "cluster", chosen.get("cluster", ""), path)
     user = _entry(document, "users", "user", chosen.get("user", ""), path) if chosen.get("user") else {}
+    for way in ("exec", "auth-provider", "username"):
+        if user.get(way):
+            raise ConfigError(
+                f"the kubeconfig {path}: user {chosen['user']!r} signs in through {way}, which is not supported; "
+                "give a token or a client certificate"
+            )
     token = str(user.get("token") or "")
     if not token and user.get("tokenFile"):
-        token = (path.parent / user["tokenFile"]).read_text().strip()
+        token = _read(user["tokenFile"], "tokenFile", path).strip()
+    server = str(cluster.get("server") or "").rstrip("/")
+    if not server.startswith(("https://", "http://")):
+        raise ConfigError(f"the kubeconfig {path}: cluster {chosen.get('cluster')!r} has no server URL, but {server!r}")
     return ClusterConfig(
-        server=str(cluster.get("server", "")).rstrip("/"),
+        server=server,
         ca=_text(cluster, "certificate-authority", path),
         token=token,
         certificate=_file(user, "client-certificate", path),
@@ -102,27 +123,43 @@ def parse(document: Any, path: Path, context: str | None = None) -> ClusterConfi
 
 
 def _entry(document: dict[str, Any], section: str, key: str, name: str, path: Path) -> dict[str, Any]:
-    for entry in document.get(section) or ():
+    entries = document.get(section) or []
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        raise ConfigError(f"the kubeconfig {path}: {section} must be a list of mappings")
+    for entry in entries:
         if entry.get("name") == name:
             return dict(entry.get(key) or {})
-    known = ", ".join(str(entry.get("name")) for entry in document.get(section) or ()) or "none"
+    known = ", ".join(str(entry.get("name")) for entry in entries) or "none"
     raise ConfigError(f"the kubeconfig {path} has no {key} named {name!r} (it has: {known})")
 
 
 def _text(section: dict[str, Any], key: str, path: Path) -> str:
-    if section.get(f"{key}-data"):
-        return base64.b64decode(section[f"{key}-data"]).decode()
-    if section.get(key):
-        return (path.parent / str(section[key])).read_text()
-    return ""
+    inline = _inline(section, key, path)
+    if inline:
+        return inline.decode("utf-8", "replace")
+    return _read(section[key], key, path) if section.get(key) else ""
 
 
 def _file(section: dict[str, Any], key: str, path: Path) -> str:
     """A file name for what may be inline: the TLS library reads certificates from files only."""
-    if section.get(key):
-        return str(path.parent / section[key])
-    if not section.get(f"{key}-data"):
-        return ""
+    inline = _inline(section, key, path)
+    if not inline:
+        return str(path.parent / section[key]) if section.get(key) else ""
     descriptor = os.memfd_create(key, os.MFD_CLOEXEC)
-    os.write(descriptor, base64.b64decode(section[f"{key}-data"]))
+    os.write(descriptor, inline)
     return f"/proc/self/fd/{descriptor}"
+
+
+def _inline(section: dict[str, Any], key: str, path: Path) -> bytes:
+    """What stands in the kubeconfig itself, which wins over a file name beside it, as for kubectl."""
+    try:
+        return base64.b64decode("".join(str(section.get(f"{key}-data") or "").split()), validate=True)
+    except ValueError as error:
+        raise ConfigError(f"the kubeconfig {path}: {key}-data is not base64: {error}") from error
+
+
+def _read(name: Any, key: str, path: Path) -> str:
+    try:
+        return (path.parent / str(name)).read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"the kubeconfig {path}: cannot read its {key}: {error}") from error

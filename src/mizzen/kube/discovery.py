@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Set
 from typing import Any
 
 from mizzen.apis.meta import ResourceDef
@@ -19,10 +20,19 @@ class UnknownKind(MizzenError):
 
 
 class Catalogue:
-    """The kinds of one API, in order of preference."""
+    """The kinds of one API, in order of preference.
 
-    def __init__(self, resources: list[ResourceDef]) -> None:
+    Args:
+        verbs: what can be done with each; kinds that are not named can do nothing that is asked about.
+    """
+
+    def __init__(self, resources: list[ResourceDef], verbs: Mapping[ResourceDef, frozenset[str]]) -> None:
         self.resources = resources
+        self._verbs = verbs
+
+    def supporting(self, verbs: Set[str]) -> list[ResourceDef]:
+        """The kinds that can do all of ``verbs``: reviews cannot be listed, metrics cannot be watched."""
+        return [resource for resource in self.resources if verbs <= self._verbs.get(resource, frozenset())]
 
     def by_kind(self, api_version: str, kind: str) -> ResourceDef:
         """The resource of a manifest's apiVersion and kind. Raises :class:`UnknownKind`, saying what is close."""
@@ -46,26 +56,28 @@ class Catalogue:
 
 async def catalogue(client: Client) -> Catalogue:
     """Ask the API for all it serves, in two requests."""
-    found: list[ResourceDef] = []
+    found: dict[ResourceDef, frozenset[str]] = {}
     for root in ("/api", "/apis"):
         for group in (await client.raw("GET", root, accept=_V2)).get("items") or ():
-            found += _of_group(group)
-    return Catalogue(found)
+            found |= _of_group(group)
+    return Catalogue(list(found), found)
 
 
-def _of_group(group: dict[str, Any]) -> list[ResourceDef]:
+def _of_group(group: dict[str, Any]) -> dict[ResourceDef, frozenset[str]]:
     name = group["metadata"].get("name") or ""
-    return [
-        ResourceDef(
-            group=name,
-            version=version["version"],
-            kind=resource["responseKind"]["kind"],
-            plural=resource["resource"],
-            namespaced=resource["scope"] == "Namespaced",
-            short_names=tuple(resource.get("shortNames") or ()),
-            categories=tuple(resource.get("categories") or ()),
-        )
-        for version in group.get("versions") or ()
-        for resource in version.get("resources") or ()
-        if resource.get("responseKind")
-    ]
+    found = {}
+    for version in group.get("versions") or ():
+        for resource in version.get("resources") or ():
+            if not resource.get("responseKind"):
+                continue
+            definition = ResourceDef(
+                group=name,
+                version=version["version"],
+                kind=resource["responseKind"]["kind"],
+                plural=resource["resource"],
+                namespaced=resource["scope"] == "Namespaced",
+                short_names=tuple(resource.get("shortNames") or ()),
+                categories=tuple(resource.get("categories") or ()),
+            )
+            found[definition] = frozenset(resource.get("verbs") or ())
+    return found

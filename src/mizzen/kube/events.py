@@ -15,6 +15,7 @@ from typing import Any, Literal
 import msgspec
 
 from mizzen.apis.core import EVENT
+from mizzen.apis.meta import Object, ResourceDef
 from mizzen.kube.client import Client, Unreachable
 from mizzen.kube.errors import ApiError
 from mizzen.kube.times import now
@@ -35,6 +36,17 @@ class Reference(msgspec.Struct, frozen=True, kw_only=True):
     namespace: str = ""
     uid: str = ""
     field_path: str = ""
+
+    @classmethod
+    def to(cls, obj: Object, resource: ResourceDef) -> Reference:
+        """The reference to a typed object of a kind."""
+        return cls(
+            api_version=resource.api_version,
+            kind=resource.kind,
+            name=obj.name,
+            namespace=obj.namespace,
+            uid=obj.uid,
+        )
 
 
 class _Sentence(msgspec.Struct, frozen=True):

@@ -74,6 +74,7 @@ class Informer:
 
     Args:
         indexes: functions that name the keys under which :meth:`by_index` finds an object again.
+        metadata_only: keep the objects' ``metadata`` alone, for kinds of which nothing else matters.
     """
 
     def __init__(
@@ -85,6 +86,7 @@ class Informer:
         label_selector: str = "",
         field_selector: str = "",
         indexes: dict[str, Index] | None = None,
+        metadata_only: bool = False,
     ) -> None:
         self.resource = resource
         self.synced = asyncio.Event()
@@ -92,8 +94,10 @@ class Informer:
         self._namespace = namespace
         self._label_selector = label_selector
         self._field_selector = field_selector
+        self._metadata_only = metadata_only
         self._entries: dict[Key, Entry] = {}
         self._gone: dict[Key, int] = {}
+        self._seen = 0  # every change up to this version has been taken in
         self._indexes = {_UID: _uid, _CONTROLLER: _controller} | (indexes or {})
         self._indexed: dict[tuple[str, str], set[Key]] = {}
         self._handlers: list[Callable[[Change], None]] = []
@@ -119,11 +123,11 @@ class Informer:
 
     def keys(self, namespace: str = "", selector: LabelSelector | None = None) -> list[Key]:
         """The keys of all objects, or of those in a namespace, or of those whose labels match."""
+        wanted = selectors.EVERYTHING if selector is None else selectors.from_typed(selector)
         return [
             key
             for key, entry in self._entries.items()
-            if (not namespace or key[0] == namespace)
-            and (selector is None or selectors.matches(selector, entry.labels))
+            if (not namespace or key[0] == namespace) and wanted.matches(entry.labels)
         ]
 
     def all(self, kind: type[R], namespace: str = "", selector: LabelSelector | None = None) -> list[R]:
@@ -142,8 +146,12 @@ class Informer:
         return next(iter(self._indexed.get((_UID, uid), ())), None)
 
     def accept(self, obj: dict[str, Any]) -> None:
-        """Take in the answer to a write of our own, unless the watch has already told of a newer state."""
-        self._store(obj)
+        """Take in the answer to a write of our own, unless the watch has already told of a newer state.
+
+        What the watch has passed and the copy does not hold was deleted meanwhile, or is not selected.
+        """
+        if _key(obj) in self._entries or int(obj["metadata"]["resourceVersion"]) > self._seen:
+            self._store(obj)
 
     def forget(self, namespace: str, name: str, resource_version: int = 0) -> None:
         """Take out an object that a delete of our own removed."""
@@ -151,18 +159,21 @@ class Informer:
 
     async def run(self) -> None:
         """Keep the copy true until cancelled; an API that is away is waited for."""
+        loop = asyncio.get_running_loop()
         pause = _RELIST_PAUSE
         while True:
+            started = loop.time()
             try:
                 version = await self._list()
                 self.synced.set()
-                pause = _RELIST_PAUSE
                 await self._watch(version)
             except ApiError as error:
                 if error.code != 410:
                     log.warning("watching %s: %s", self.resource.qualified, error)
             except Unreachable as error:
                 log.debug("watching %s: %s", self.resource.qualified, error)
+            if loop.time() - started > _LONGEST_PAUSE:
+                pause = _RELIST_PAUSE  # it went well for long enough
             await asyncio.sleep(pause * random.uniform(0.5, 1.0))
             pause = min(pause * 2, _LONGEST_PAUSE)
 
@@ -172,12 +183,14 @@ class Informer:
             self._namespace,
             label_selector=self._label_selector,
             field_selector=self._field_selector,
+            metadata_only=self._metadata_only,
         )
-        seen = {self._store(orjson.loads(item)) for item in items}
+        seen = {self._store(msgspec.json.decode(item)) for item in items}
         for key in [key for key in self._entries if key not in seen]:
             # What a write of ours put here after the list was taken is newer than the list.
             if self._entries[key].resource_version <= int(version):
                 self._remove(key, int(version))
+        self._seen = int(version)
         return version
 
     async def _watch(self, version: str) -> None:
@@ -188,17 +201,21 @@ class Informer:
                 resource_version=version,
                 label_selector=self._label_selector,
                 field_selector=self._field_selector,
+                metadata_only=self._metadata_only,
             )
             try:
                 async for event in stream:
-                    obj = orjson.loads(event.object)
+                    obj = msgspec.json.decode(event.object)
                     version = obj["metadata"]["resourceVersion"]
                     if event.type == "DELETED":
                         self._remove(_key(obj), int(version))
                     elif event.type != "BOOKMARK":
                         self._store(obj)
+                    self._seen = int(version)
             finally:
                 await stream.aclose()  # type: ignore[attr-defined]
+            # A server that ends every stream at once must not be asked in a tight loop.
+            await asyncio.sleep(_RELIST_PAUSE)
 
     def _store(self, obj: dict[str, Any]) -> Key:
         metadata = obj["metadata"]
