@@ -41,7 +41,8 @@ class ConditionSet:
     def __init__(self, happy: str, dependents: Iterable[str], conditions: Iterable[Condition], now: str) -> None:
         self._happy = happy
         self._dependents = tuple(dependents)
-        self._by_type = {condition.type: condition for condition in conditions}
+        self._before = {condition.type: condition for condition in conditions}
+        self._by_type = dict(self._before)
         self._now = now
 
     def initialise(self) -> None:
@@ -102,7 +103,6 @@ class ConditionSet:
 
     def _set(self, kind: str, status: str, reason: str = "", message: str = "") -> None:
         terminal = kind == self._happy or kind in self._dependents
-        old = self._by_type.get(kind)
         new = Condition(
             type=kind,
             status=status,
@@ -110,9 +110,13 @@ class ConditionSet:
             reason=reason or UNSET,
             message=message or UNSET,
         )
-        if old is not None:
-            new.last_transition_time = old.last_transition_time
-            if new == old:
-                return
+        # The happy condition takes the reason of one dependent after another. Where it ends up as the object has it,
+        # nothing has changed, or every look at the object would write it anew.
+        for known in (self._by_type.get(kind), self._before.get(kind)):
+            if known is not None:
+                new.last_transition_time = known.last_transition_time
+                if new == known:
+                    self._by_type[kind] = known
+                    return
         new.last_transition_time = self._now
         self._by_type[kind] = new

@@ -6,12 +6,14 @@ Source: reference of the KServe control plane, section 5.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Literal, TypeVar
 
 import msgspec
 
 from mizzen.apis.quantity import QuantityError, parse
+from mizzen.control.inference import gotemplate
 from mizzen.errors import MizzenError
 
 NAME = "inferenceservice-config"
@@ -27,6 +29,8 @@ _ALIASES: dict[str, Mode] = {
     "Serverless": "Knative",
     "ModelMesh": "ModelMesh",
 }
+_DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+_URL_PATH = re.compile(r"/[\w.~!$&'()*+,;=:@%/-]*", re.ASCII)
 T = TypeVar("T")
 
 
@@ -38,23 +42,43 @@ class _Section(msgspec.Struct, rename="camel"):
     """One key of the config map."""
 
 
+_DOMAIN = "example.com"
+_DOMAIN_TEMPLATE = "{{ .Name }}-{{ .Namespace }}.{{ .IngressDomain }}"
+_SCHEME = "http"
+
+
 class Ingress(_Section):
+    """An empty domain, domain template or scheme means the default, as in KServe."""
+
     enable_gateway_api: bool = False
     kserve_ingress_gateway: str = "kserve/kserve-ingress-gateway"
-    ingress_domain: str = "example.com"
+    ingress_domain: str = _DOMAIN
     additional_ingress_domains: list[str] = []
     ingress_class_name: str | None = None
-    domain_template: str = "{{ .Name }}-{{ .Namespace }}.{{ .IngressDomain }}"
-    url_scheme: str = "http"
+    domain_template: str = _DOMAIN_TEMPLATE
+    url_scheme: str = _SCHEME
     path_template: str = ""
     disable_ingress_creation: bool = False
     disable_http_route_timeout: bool = msgspec.field(name="disableHTTPRouteTimeout", default=False)
+
+    def __post_init__(self) -> None:
+        self.ingress_domain = self.ingress_domain or _DOMAIN
+        self.domain_template = self.domain_template or _DOMAIN_TEMPLATE
+        self.url_scheme = self.url_scheme or _SCHEME
 
     @property
     def gateway(self) -> tuple[str, str]:
         """Namespace and name of the Gateway that routes attach to."""
         namespace, _, name = self.kserve_ingress_gateway.partition("/")
         return namespace, name
+
+    def path(self, name: str, namespace: str) -> str:
+        """Where the service is found on the ingress domain itself, without a slash at the end.
+
+        Raises:
+            TemplateError: the path template uses what is not supported.
+        """
+        return gotemplate.render(self.path_template, {"Name": name, "Namespace": namespace}).rstrip("/")
 
 
 class Rollout(_Section):
@@ -67,7 +91,9 @@ class RolloutStrategy(_Section):
 
 
 class Deploy(_Section):
-    default_deployment_mode: str = "Standard"
+    """Where the key is there, it must name a mode."""
+
+    default_deployment_mode: str
     deployment_rollout_strategy: RolloutStrategy | None = None
 
     @property
@@ -75,12 +101,18 @@ class Deploy(_Section):
         return _ALIASES[self.default_deployment_mode]
 
 
+_INITIALIZER = "kserve/storage-initializer:latest"
+
+
 class StorageInitializer(_Section):
-    image: str = "kserve/storage-initializer:latest"
+    image: str = _INITIALIZER
     cpu_request: str = "100m"
     cpu_limit: str = "1"
     memory_request: str = "100Mi"
     memory_limit: str = "1Gi"
+
+    def __post_init__(self) -> None:
+        self.image = self.image or _INITIALIZER
 
     @property
     def resources(self) -> dict[str, dict[str, str]]:
@@ -98,7 +130,7 @@ class DefaultResources(_Section):
 
 
 class InferenceServiceDefaults(_Section):
-    resource: DefaultResources = DefaultResources()
+    resource: DefaultResources = msgspec.field(default_factory=DefaultResources)
     service_annotation_disallowed_list: list[str] = []
     service_label_disallowed_list: list[str] = []
 
@@ -115,12 +147,12 @@ class ServiceSettings(_Section):
 class Config(msgspec.Struct):
     """The whole config map. Without one, the defaults of KServe's code hold."""
 
-    ingress: Ingress = Ingress()
-    deploy: Deploy = Deploy()
-    storage_initializer: StorageInitializer = StorageInitializer()
-    inference_service: InferenceServiceDefaults = InferenceServiceDefaults()
-    security: Security = Security()
-    service: ServiceSettings = ServiceSettings()
+    ingress: Ingress = msgspec.field(default_factory=Ingress)
+    deploy: Deploy = msgspec.field(default_factory=lambda: Deploy(default_deployment_mode="Standard"))
+    storage_initializer: StorageInitializer = msgspec.field(default_factory=StorageInitializer)
+    inference_service: InferenceServiceDefaults = msgspec.field(default_factory=InferenceServiceDefaults)
+    security: Security = msgspec.field(default_factory=Security)
+    service: ServiceSettings = msgspec.field(default_factory=ServiceSettings)
 
 
 def parse_config(data: Mapping[str, str]) -> Config:
@@ -129,21 +161,20 @@ def parse_config(data: Mapping[str, str]) -> Config:
     Raises:
         ConfigError: naming the key and what is wrong in it.
     """
+    defaults = Config()
     config = Config(
-        ingress=_section(data, "ingress", Ingress),
-        deploy=_section(data, "deploy", Deploy),
-        storage_initializer=_section(data, "storageInitializer", StorageInitializer),
-        inference_service=_section(data, "inferenceService", InferenceServiceDefaults),
-        security=_section(data, "security", Security),
-        service=_section(data, "service", ServiceSettings),
+        ingress=_section(data, "ingress", defaults.ingress),
+        deploy=_section(data, "deploy", defaults.deploy),
+        storage_initializer=_section(data, "storageInitializer", defaults.storage_initializer),
+        inference_service=_section(data, "inferenceService", defaults.inference_service),
+        security=_section(data, "security", defaults.security),
+        service=_section(data, "service", defaults.service),
     )
     if config.deploy.default_deployment_mode not in _ALIASES:
         raise _error(
             "deploy", f"defaultDeploymentMode is {config.deploy.default_deployment_mode!r}; use Standard or Knative"
         )
-    if config.ingress.enable_gateway_api and not all(config.ingress.gateway):
-        gateway = config.ingress.kserve_ingress_gateway
-        raise _error("ingress", f"kserveIngressGateway is {gateway!r}; it must read <namespace>/<name>")
+    _check_ingress(config.ingress)
     for kind in config.storage_initializer.resources.values():
         for text in kind.values():
             try:
@@ -153,12 +184,26 @@ def parse_config(data: Mapping[str, str]) -> Config:
     return config
 
 
-def _section(data: Mapping[str, str], key: str, kind: type[T]) -> T:
+def _check_ingress(ingress: Ingress) -> None:
+    if ingress.enable_gateway_api and not all(map(_DNS_LABEL.fullmatch, ingress.gateway)):
+        gateway = ingress.kserve_ingress_gateway
+        raise _error("ingress", f"kserveIngressGateway is {gateway!r}; it must read <namespace>/<name>, two DNS labels")
+    if not ingress.path_template:
+        return
+    try:
+        path = ingress.path("name", "namespace") or "/"
+    except gotemplate.TemplateError as error:
+        raise _error("ingress", f"pathTemplate: {error}") from error
+    if not _URL_PATH.fullmatch(path):
+        raise _error("ingress", f"pathTemplate {ingress.path_template!r} makes {path!r}, which is no path of a URL")
+
+
+def _section(data: Mapping[str, str], key: str, default: T) -> T:
     text = data.get(key)
     if text is None:
-        return kind()
+        return default
     try:
-        return msgspec.json.decode(text, type=kind)
+        return msgspec.json.decode(text, type=type(default))
     except msgspec.DecodeError as error:
         raise _error(key, str(error)) from error
 

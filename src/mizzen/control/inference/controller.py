@@ -43,14 +43,18 @@ log = logging.getLogger(__name__)
 STOP_ANNOTATION = "serving.kserve.io/stop"
 NO_UPDATE_ANNOTATION = "serving.kserve.io/disable-auto-update"
 
+# Seconds after which an object is offered again that the API refused, for a quota or a policy that may have changed.
+_REFUSED_AGAIN = 60.0
+
 
 class Plan(msgspec.Struct, kw_only=True):
-    """What one look at a service decided, before anything is written."""
+    """What one look at a service decided, before anything is written. The routes wait for the predictor."""
 
     mode: settings.Mode
     config: settings.Config
     runtime: runtimes.Selected | None = None
     children: list[Mapping] = []
+    routes: list[Mapping] = []
     problem: statuses.Problem | None = None
 
 
@@ -126,12 +130,15 @@ class InferenceServices:
             await self._write(isvc, statuses.stopped(isvc, mode, now()))
             return None
         plan = self._plan(isvc)
+        refused = False
         if plan.problem is None:
-            plan.problem = await self._apply(isvc, plan.children)
+            refused = await self._apply(isvc, plan, plan.children)
         observed = self._observe(isvc, plan.config)
+        if plan.problem is None and self._is_routed(observed):
+            refused = await self._apply(isvc, plan, plan.routes)
+            observed = msgspec.structs.replace(observed, routes=self._observed_routes(isvc, plan.config))
         if plan.problem is None:
-            observed = await self._route(isvc, plan, observed)
-            await self._prune(isvc, plan.children)
+            await self._prune(isvc, [*plan.children, *plan.routes])
         status = statuses.compute(
             isvc,
             plan.mode,
@@ -143,7 +150,7 @@ class InferenceServices:
             now=now(),
         )
         await self._write(isvc, status)
-        return None
+        return _REFUSED_AGAIN if refused else None
 
     def _plan(self, isvc: InferenceService) -> Plan:
         annotations = isvc.metadata.annotations or {}
@@ -159,19 +166,12 @@ class InferenceServices:
         if missing:
             plan.problem = statuses.Problem(reason="NotSupported", message="; ".join(missing))
             return plan
+        if config.ingress.enable_gateway_api and self._routes is None:
+            message = f"the config map asks for HTTPRoutes (enableGatewayApi), and the API serves no {HTTP_ROUTE.group}"
+            plan.problem = statuses.Problem(reason="InvalidConfiguration", message=message)
+            return plan
         try:
-            predictor = isvc.spec.predictor
-            source = ""
-            if predictor.model:
-                plan.runtime = runtimes.select(
-                    predictor,
-                    self._runtimes.all(ServingRuntime, isvc.namespace),
-                    self._cluster_runtimes.all(ClusterServingRuntime),
-                )
-                source = storage.source_uri(predictor.model)
-            resolved = standard.Resolved(isvc=isvc, config=config, runtime=plan.runtime, source=source)
-            plan.children = standard.render(resolved)
-            ingress.url(isvc, config)
+            self._render(isvc, plan)
         except runtimes.SelectionError as error:
             plan.problem = statuses.Problem(reason=error.reason, message=str(error), failure=error.reason)
         except PodSpecError as error:
@@ -180,6 +180,22 @@ class InferenceServices:
         except MizzenError as error:
             plan.problem = statuses.Problem(reason="ReconcileFailed", message=str(error))
         return plan
+
+    def _render(self, isvc: InferenceService, plan: Plan) -> None:
+        predictor = isvc.spec.predictor
+        if predictor.model:
+            plan.runtime = runtimes.select(
+                predictor,
+                self._runtimes.all(ServingRuntime, isvc.namespace),
+                self._cluster_runtimes.all(ClusterServingRuntime),
+            )
+        source = storage.source_uri(predictor)
+        resolved = standard.Resolved(isvc=isvc, config=plan.config, runtime=plan.runtime, source=source)
+        deployment, service = standard.render(resolved)
+        for name in (isvc.name, standard.predictor_name(isvc)):
+            ingress.host(name, isvc, plan.config)  # the status names both, routed or not
+        plan.routes = ingress.render(isvc, plan.config, service)
+        plan.children = [deployment, service]
 
     def _config(self) -> settings.Config:
         found = self._config_maps.get(settings.NAMESPACE, settings.NAME, ConfigMap)
@@ -191,8 +207,8 @@ class InferenceServices:
         except settings.ConfigError:
             return settings.Config()
 
-    async def _apply(self, isvc: InferenceService, children: Sequence[Mapping]) -> statuses.Problem | None:
-        """Apply what differs. An object that the API refuses is the user's to mend, so it is told, not retried."""
+    async def _apply(self, isvc: InferenceService, plan: Plan, children: Sequence[Mapping]) -> bool:
+        """Apply what differs; whether the API refused an object, which is then the plan's problem."""
         for child in children:
             informer = self._informer(child["kind"])
             live = informer.object(isvc.namespace, child["metadata"]["name"])
@@ -202,10 +218,11 @@ class InferenceServices:
                 if error.code not in (400, 403, 422):
                     raise
                 self._say(isvc, "Warning", "InternalError", str(error))
-                return statuses.Problem(reason="ReconcileFailed", message=str(error))
+                plan.problem = statuses.Problem(reason="ReconcileFailed", message=str(error))
+                return True
             if applied is not None:
                 informer.accept(applied)
-        return None
+        return False
 
     def _observe(self, isvc: InferenceService, config: settings.Config) -> statuses.Observed:
         name = standard.predictor_name(isvc)
@@ -239,16 +256,10 @@ class InferenceServices:
             ]
         return [("Predictor", self._ingresses.get(isvc.namespace, isvc.name, Ingress))]
 
-    async def _route(self, isvc: InferenceService, plan: Plan, observed: statuses.Observed) -> statuses.Observed:
-        """Render and apply the routes once the predictor is ready; those that exist are kept true from then on."""
-        exists = any(route is not None for _, route in observed.routes)
+    def _is_routed(self, observed: statuses.Observed) -> bool:
+        """Whether it is time for routes: the predictor is ready, or was; those that exist are kept true."""
         ready = observed.deployment is not None and statuses.is_available(observed.deployment)
-        if not exists and not ready:
-            return observed
-        routes = ingress.render(isvc, plan.config)
-        plan.problem = await self._apply(isvc, routes)
-        plan.children = [*plan.children, *routes]
-        return msgspec.structs.replace(observed, routes=self._observed_routes(isvc, plan.config))
+        return ready or any(route is not None for _, route in observed.routes)
 
     async def _prune(self, isvc: InferenceService, kept: Sequence[Mapping]) -> None:
         """Delete the children that are controlled by the service and no longer rendered."""

@@ -11,6 +11,7 @@ from typing import Any
 from mizzen.apis.meta import Mapping
 from mizzen.apis.serving.v1beta1 import FRAMEWORKS, PREDICTOR_CONTAINER
 from mizzen.control.inference.config import MODE_ANNOTATION, Config, normalised_mode
+from mizzen.control.inference.quantities import without_fractions
 
 FORMAT_ANNOTATION = "modelFormat"
 
@@ -23,25 +24,37 @@ def defaulted(isvc: Mapping, config: Config) -> Mapping:
     spec = isvc.get("spec")
     if not isinstance(spec, dict) or not isinstance(spec.get("predictor"), dict):
         return isvc
-    metadata = dict(isvc.get("metadata") or {})
+    metadata = isvc.get("metadata") or {}
+    if not isinstance(metadata, dict) or not isinstance(metadata.get("annotations") or {}, dict):
+        return isvc
+    metadata = dict(metadata)
     annotations = dict(metadata.get("annotations") or {})
     written_mode = normalised_mode(str(annotations.get(MODE_ANNOTATION, "")))
     if written_mode:
         annotations[MODE_ANNOTATION] = written_mode
     elif MODE_ANNOTATION not in annotations and config.deploy.mode != "Knative":
         annotations[MODE_ANNOTATION] = config.deploy.mode
-    spec = dict(spec)
+    spec = {name: without_fractions(component) for name, component in spec.items()}
+    if isinstance(spec.get("canary"), list):
+        spec["canary"] = [_with_predictor(entry) for entry in spec["canary"]]
     if written_mode != "ModelMesh":
         spec["predictor"] = _with_model(spec["predictor"])
         format_name = _format_name(spec["predictor"])
         if format_name:
             annotations.setdefault(FORMAT_ANNOTATION, format_name)
     for component in ("transformer", "explainer", "predictor"):
-        if isinstance(spec.get(component), dict):
+        # ModelMesh has a controller of its own, to which the predictor goes as it was written.
+        if isinstance(spec.get(component), dict) and (component != "predictor" or written_mode != "ModelMesh"):
             spec[component] = _component(spec[component], component, config)
     if annotations:
         metadata["annotations"] = annotations
     return {**isvc, "metadata": metadata, "spec": spec}
+
+
+def _with_predictor(canary: Any) -> Any:
+    if not isinstance(canary, dict) or "predictor" not in canary:
+        return canary
+    return canary | {"predictor": without_fractions(canary["predictor"])}
 
 
 def _with_model(predictor: Mapping) -> Mapping:
@@ -76,7 +89,9 @@ def _component(component: Mapping, kind: str, config: Config) -> Mapping:
         first = dict(containers[0])
         if kind != "predictor" or len(containers) == 1 or not first.get("name"):
             first["name"] = PREDICTOR_CONTAINER
-        first["resources"] = _resources(first.get("resources") or {}, config)
+        resources = _resources(first.get("resources") or {}, config)
+        if resources:
+            first["resources"] = resources
         component["containers"] = [first, *containers[1:]]
     if not config.security.auto_mount_service_account_token and component.get("automountServiceAccountToken") is None:
         component["automountServiceAccountToken"] = False
@@ -94,6 +109,7 @@ def _resources(resources: Any, config: Config) -> Any:
         ("limits", given.cpu_limit, given.memory_limit),
     ):
         values = {name: value for name, value in (("cpu", cpu), ("memory", memory)) if value}
-        if values or kind in filled:
-            filled[kind] = values | dict(filled.get(kind) or {})
+        written = filled.get(kind) or {}
+        if values and isinstance(written, dict):
+            filled[kind] = values | written
     return filled

@@ -12,7 +12,7 @@ from typing import Any
 
 from mizzen.errors import MizzenError
 
-_ACTION = re.compile(r"(\s*)\{\{(-)?\s*(.*?)\s*(-)?\}\}(\s*)", re.DOTALL)
+_ACTION = re.compile(r"\{\{(-(?=\s))?\s*(.*?)(?:\s*|\s+(-))\}\}", re.DOTALL)
 _FIELD = re.compile(r"(?:\.[A-Za-z_]\w*)+")
 _INDEX = re.compile(r'index\s+((?:\.[A-Za-z_]\w*)+)\s+"([^"]*)"')
 _MISSING = "<no value>"  # what Go prints for a key that a map lacks
@@ -25,29 +25,43 @@ class TemplateError(MizzenError):
 def render(template: str, values: Mapping[str, Any]) -> str:
     """``template`` with its actions replaced by what they name in ``values``.
 
-    A top-level field that does not exist is an error; a key that a map lacks becomes ``<no value>``, as in Go.
+    A top-level field that does not exist is an error. A key that a map lacks becomes ``<no value>``, and with ``index``
+    nothing, as in Go.
+
+    Raises:
+        TemplateError: an action that is not understood or not closed, or a field that is not there or no text.
     """
-
-    def replace(match: re.Match[str]) -> str:
-        before, trim_left, action, trim_right, after = match.groups()
-        left = "" if trim_left else before
-        right = "" if trim_right else after
-        return left + _value(action, template, values) + right
-
-    return _ACTION.sub(replace, template)
+    parts = []
+    place, trims = 0, False
+    for match in _ACTION.finditer(template):
+        trims_left, action, trims_right = match.groups()
+        text = template[place : match.start()]
+        text = text.lstrip() if trims else text
+        parts += [text.rstrip() if trims_left else text, _value(action, template, values)]
+        place, trims = match.end(), bool(trims_right)
+    rest = template[place:]
+    if "{{" in rest:
+        raise TemplateError(f"the template {template!r} has an action that is not closed: {rest[rest.index('{{') :]!r}")
+    return "".join([*parts, rest.lstrip() if trims else rest])
 
 
 def _value(action: str, template: str, values: Mapping[str, Any]) -> str:
     index = _INDEX.fullmatch(action)
     if index:
-        found = _lookup(index[1], template, values)
-        return str(found.get(index[2], _MISSING)) if isinstance(found, Mapping) else _MISSING
-    if _FIELD.fullmatch(action):
-        return str(_lookup(action, template, values))
-    raise TemplateError(
-        f"the template {template!r} uses {{{{ {action} }}}}; only fields such as {{{{ .Name }}}} and "
-        '{{ index .Labels "key" }} are supported'
-    )
+        mapping = _lookup(index[1], template, values)
+        if not isinstance(mapping, Mapping):
+            raise TemplateError(f"the template {template!r} looks for a key in {index[1]}, which is no map")
+        found = mapping.get(index[2], "")
+    elif _FIELD.fullmatch(action):
+        found = _lookup(action, template, values)
+    else:
+        raise TemplateError(
+            f"the template {template!r} uses {{{{ {action} }}}}; only fields such as {{{{ .Name }}}} and "
+            '{{ index .Labels "key" }} are supported'
+        )
+    if isinstance(found, Mapping):
+        raise TemplateError(f"the template {template!r} inserts all of {action}, which is a map; name one of its keys")
+    return str(found)
 
 
 def _lookup(path: str, template: str, values: Mapping[str, Any]) -> Any:
@@ -57,7 +71,7 @@ def _lookup(path: str, template: str, values: Mapping[str, Any]) -> Any:
         raise TemplateError(f"the template {template!r} names .{first}, which does not exist (there are {known})")
     found = values[first]
     for name in rest:
-        if not isinstance(found, Mapping) or name not in found:
-            return _MISSING
-        found = found[name]
+        if not isinstance(found, Mapping):
+            raise TemplateError(f"the template {template!r} names {path}, but .{first} has no field {name}")
+        found = found.get(name, _MISSING)
     return found

@@ -7,18 +7,22 @@ map. Whoever serves the route writes its status, and only that makes the service
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
-from mizzen.apis.meta import Mapping, given, owner_reference
+from mizzen.apis.meta import Mapping, given, given_or, owner_reference
 from mizzen.apis.networking import HTTP_ROUTE, INGRESS, HTTPRoute, Ingress
 from mizzen.apis.serving.v1beta1 import INFERENCE_SERVICE, InferenceService
 from mizzen.control.inference import gotemplate
 from mizzen.control.inference.config import Config
-from mizzen.control.inference.standard import predictor_name
+from mizzen.control.inference.standard import NEVER_PROPAGATED, predictor_name
 from mizzen.errors import MizzenError
 
 VISIBILITY_LABEL = "networking.kserve.io/visibility"
 
-_NEVER_ON_ROUTES = ("kubectl.kubernetes.io/last-applied-configuration",)
+_LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
+_KNATIVE_VISIBILITY_LABEL = "networking.knative.dev/visibility"
+_GRPC_PATH = r"^/inference\.GRPCInferenceService/.*$"
+_GRPC_CONTENT = {"type": "RegularExpression", "name": "content-type", "value": "^application/grpc.*"}
 _DEFAULT_TIMEOUT = 60
 _HOST = re.compile(r"(?=.{1,253}$)[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?(\.[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)*")
 
@@ -65,12 +69,20 @@ def url(isvc: InferenceService, config: Config) -> str:
     return f"{config.ingress.url_scheme}://{host(isvc.name, isvc, config)}"
 
 
-def render(isvc: InferenceService, config: Config) -> list[Mapping]:
-    """The objects that route to a predictor that is ready: one Ingress, or the HTTPRoutes. None when internal."""
+def render(isvc: InferenceService, config: Config, service: Mapping) -> list[Mapping]:
+    """The objects that route to a predictor that is ready: one Ingress, or the HTTPRoutes. None when internal.
+
+    Args:
+        service: the predictor's Service as rendered; its ports decide whether gRPC has a rule of its own.
+
+    Raises:
+        IngressError: the templates of the config map make no valid host.
+    """
     if is_internal(isvc, config):
         return []
     if config.ingress.enable_gateway_api:
-        return [_predictor_route(isvc, config), _service_route(isvc, config)]
+        rules = _rules(isvc, config, service)
+        return [_predictor_route(isvc, config, rules), _service_route(isvc, config, rules)]
     return [_ingress(isvc, config)]
 
 
@@ -83,7 +95,8 @@ def _ingress(isvc: InferenceService, config: Config) -> Mapping:
     return {
         "apiVersion": INGRESS.api_version,
         "kind": INGRESS.kind,
-        "metadata": _metadata(isvc.name, isvc) | {"annotations": _annotations(isvc)},
+        "metadata": _metadata(isvc.name, isvc)
+        | {"annotations": _without(isvc.metadata.annotations or {}, (_LAST_APPLIED,))},
         "spec": spec,
     }
 
@@ -93,60 +106,79 @@ def _ingress_rule(name: str, backend: str) -> Mapping:
     return {"host": name, "http": {"paths": [{"path": "/", "pathType": "Prefix", "backend": service}]}}
 
 
-def _predictor_route(isvc: InferenceService, config: Config) -> Mapping:
+def _predictor_route(isvc: InferenceService, config: Config, rules: list[Mapping]) -> Mapping:
     # The name and the host stay when a predictor of another name is promoted.
     name = f"{isvc.name}-predictor"
-    return _route(name, [host(name, isvc, config)], [], isvc, config)
+    return _route(name, [host(name, isvc, config)], rules, isvc, config)
 
 
-def _service_route(isvc: InferenceService, config: Config) -> Mapping:
-    main = host(isvc.name, isvc, config)
-    prefix = main.removesuffix(config.ingress.ingress_domain)
-    more = [prefix + domain for domain in config.ingress.additional_ingress_domains]
-    hosts = list(dict.fromkeys([main, *(found for found in more if _HOST.fullmatch(found))]))
-    rules = []
+def _service_route(isvc: InferenceService, config: Config, rules: list[Mapping]) -> Mapping:
+    main, domain = host(isvc.name, isvc, config), config.ingress.ingress_domain
+    hosts = [main]
+    if main.endswith(f".{domain}"):
+        prefix = main.removesuffix(domain)
+        more = [prefix + other for other in config.ingress.additional_ingress_domains]
+        hosts = list(dict.fromkeys([main, *(found for found in more if _HOST.fullmatch(found))]))
     if config.ingress.path_template:
-        hosts.append(config.ingress.ingress_domain)
-        values = {"Name": isvc.name, "Namespace": isvc.namespace}
-        path = gotemplate.render(config.ingress.path_template, values).rstrip("/")
-        # KServe writes this rule without a rewrite (Q14); the server would see a path it does not know.
-        rewrite = {
-            "type": "URLRewrite",
-            "urlRewrite": {"path": {"type": "ReplacePrefixMatch", "replacePrefixMatch": "/"}},
-        }
-        rule = _rule({"type": "PathPrefix", "value": path}, isvc, config)
-        rules.append(rule | {"filters": [*rule["filters"], rewrite]})
+        hosts.append(domain)
+        rules = [*rules, _path_rule(isvc, config)]
     return _route(isvc.name, hosts, rules, isvc, config)
 
 
-def _route(name: str, hosts: list[str], more: list[Mapping], isvc: InferenceService, config: Config) -> Mapping:
+def _route(name: str, hosts: list[str], rules: list[Mapping], isvc: InferenceService, config: Config) -> Mapping:
     namespace, gateway = config.ingress.gateway
-    never = config.inference_service.service_label_disallowed_list
-    labels = {key: value for key, value in (isvc.metadata.labels or {}).items() if key not in never}
-    parent = {"group": HTTP_ROUTE.group, "kind": "Gateway", "namespace": namespace, "name": gateway}
+    lists = config.inference_service
+    never_labels = (_KNATIVE_VISIBILITY_LABEL, *lists.service_label_disallowed_list)
+    never_annotations = (*NEVER_PROPAGATED, *lists.service_annotation_disallowed_list)
     return {
         "apiVersion": HTTP_ROUTE.api_version,
         "kind": HTTP_ROUTE.kind,
         "metadata": _metadata(name, isvc)
         | {
-            "labels": labels,
-            "annotations": _annotations(isvc, config.inference_service.service_annotation_disallowed_list),
+            "labels": _without(isvc.metadata.labels or {}, never_labels),
+            "annotations": _without(isvc.metadata.annotations or {}, never_annotations),
         },
         "spec": {
-            "parentRefs": [parent],
+            "parentRefs": [{"group": HTTP_ROUTE.group, "kind": "Gateway", "namespace": namespace, "name": gateway}],
             "hostnames": hosts,
-            "rules": [_rule({"type": "RegularExpression", "value": "^/.*$"}, isvc, config), *more],
+            "rules": rules,
         },
     }
 
 
-def _rule(path: Mapping, isvc: InferenceService, config: Config) -> Mapping:
+def _rules(isvc: InferenceService, config: Config, service: Mapping) -> list[Mapping]:
+    """One rule for all requests, or two for a Service that speaks gRPC on one port and something else on another."""
+    everything = {"path": {"type": "RegularExpression", "value": "^/.*$"}}
+    ports = service["spec"]["ports"]
+    grpc = next((port for port in ports if "h2c" in port.get("appProtocol", "")), None)
+    rest = next((port for port in ports if "appProtocol" not in port), None)
+    if grpc is None or rest is None:
+        return [_rule(everything, 80, isvc, config)]
+    called = {"path": {"type": "RegularExpression", "value": _GRPC_PATH}, "headers": [_GRPC_CONTENT]}
+    return [_rule(called, grpc["port"], isvc, config), _rule(everything, rest["port"], isvc, config)]
+
+
+def _path_rule(isvc: InferenceService, config: Config) -> Mapping:
+    """The service under a path of the ingress domain.
+
+    KServe writes this rule without a rewrite (Q14); the server would see a path that it does not know.
+    """
+    path = config.ingress.path(isvc.name, isvc.namespace) or "/"
+    rule = _rule({"path": {"type": "PathPrefix", "value": path}}, 80, isvc, config)
+    rewrite = {
+        "type": "URLRewrite",
+        "urlRewrite": {"path": {"type": "ReplacePrefixMatch", "replacePrefixMatch": "/"}},
+    }
+    return rule | {"filters": [*rule["filters"], rewrite]}
+
+
+def _rule(match: Mapping, port: int, isvc: InferenceService, config: Config) -> Mapping:
     headers = [
         {"name": "KServe-Isvc-Name", "value": isvc.name},
         {"name": "KServe-Isvc-Namespace", "value": isvc.namespace},
     ]
     rule: Mapping = {
-        "matches": [{"path": path}],
+        "matches": [match],
         "filters": [{"type": "RequestHeaderModifier", "requestHeaderModifier": {"set": headers}}],
         "backendRefs": [
             {
@@ -154,13 +186,13 @@ def _rule(path: Mapping, isvc: InferenceService, config: Config) -> Mapping:
                 "kind": "Service",
                 "name": predictor_name(isvc),
                 "namespace": isvc.namespace,
-                "port": 80,
+                "port": port,
                 "weight": 1,
             }
         ],
     }
     if not config.ingress.disable_http_route_timeout:
-        rule["timeouts"] = {"request": f"{given(isvc.spec.predictor.timeout) or _DEFAULT_TIMEOUT}s"}
+        rule["timeouts"] = {"request": f"{given_or(isvc.spec.predictor.timeout, _DEFAULT_TIMEOUT)}s"}
     return rule
 
 
@@ -172,9 +204,8 @@ def _metadata(name: str, isvc: InferenceService) -> Mapping:
     }
 
 
-def _annotations(isvc: InferenceService, never: list[str] | None = None) -> dict[str, str]:
-    left_out = {*_NEVER_ON_ROUTES, *(never or ())}
-    return {key: value for key, value in (isvc.metadata.annotations or {}).items() if key not in left_out}
+def _without(found: Mapping, never: Sequence[str]) -> Mapping:
+    return {key: value for key, value in found.items() if key not in never}
 
 
 def route_problem(route: HTTPRoute | Ingress | None, component: str) -> tuple[str, str] | None:
@@ -187,10 +218,13 @@ def route_problem(route: HTTPRoute | Ingress | None, component: str) -> tuple[st
             return "IngressNotServed", f"no gateway has taken up the Ingress {route.name} yet"
         return None
     parents = given(route.status.parents) or []
+    generation = given(route.metadata.generation) or 0
     if not parents:
         return "ParentStatusNotAvailable", f"{component} HTTPRoute is not taken up by its Gateway yet"
     for parent in parents:
         for condition in parent.conditions or ():
             if condition.status == "False":
                 return condition.reason, f"{component} HTTPRoute: {condition.message}"
+            if given_or(condition.observed_generation, generation) < generation:
+                return "ParentStatusNotAvailable", f"{component} HTTPRoute has changed and its Gateway has not followed"
     return None

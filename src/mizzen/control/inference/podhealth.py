@@ -35,11 +35,15 @@ def trouble(pod: Pod) -> Trouble | None:
     scheduled = pod.status.condition("PodScheduled")
     if scheduled is not None and scheduled.status == "False":
         return Trouble(scheduled.reason or "Unschedulable", f"pod {pod.name}: {scheduled.message or 'not scheduled'}")
+    if pod.status.phase == "Failed" and pod.status.reason:
+        # Evicted, or gone with its node: nothing of this is said by a container.
+        return Trouble(pod.status.reason, f"pod {pod.name}: {pod.status.message or pod.status.reason}")
+    beside = _sidecars(pod)
     for status in pod.status.init_container_statuses or ():
         found = _container_trouble(pod, status)
         if found is not None:
             return found
-        if status.state.running:
+        if status.state.running and status.name not in beside:
             return Trouble("ModelLoading", f"pod {pod.name}: {status.name} is running")
     for status in pod.status.container_statuses or ():
         found = _container_trouble(pod, status)
@@ -51,6 +55,12 @@ def trouble(pod: Pod) -> Trouble | None:
                 f"pod {pod.name}: {status.name} runs, but its readiness probe has not succeeded yet",
             )
     return None
+
+
+def _sidecars(pod: Pod) -> set[str]:
+    """The init containers that are meant to run on beside the others."""
+    found = pod.spec.get("initContainers") or ()
+    return {str(container.get("name")) for container in found if container.get("restartPolicy") == "Always"}
 
 
 def failure(status: ContainerStatus | None) -> Failure | None:

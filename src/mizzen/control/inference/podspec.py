@@ -7,13 +7,11 @@ appended; the order of the containers is fixed.
 from __future__ import annotations
 
 import re
-from functools import cache
 from typing import Any
 
 from mizzen.apis.merge import strategic_merge
 from mizzen.apis.meta import Mapping, ObjectMeta
 from mizzen.apis.podspec import ContainerFields, PodSpecFields, inline
-from mizzen.apis.schema import Node, definition
 from mizzen.apis.serving.v1alpha1 import RuntimePodFields
 from mizzen.apis.serving.v1beta1 import (
     PREDICTOR_CONTAINER,
@@ -22,6 +20,7 @@ from mizzen.apis.serving.v1beta1 import (
     PredictorSpec,
 )
 from mizzen.control.inference import gotemplate
+from mizzen.control.inference.quantities import container_node, pod_node
 from mizzen.control.inference.runtimes import Selected
 from mizzen.errors import MizzenError
 
@@ -87,7 +86,7 @@ def _merged(own: Mapping, model: FrameworkSpec, metadata: ObjectMeta, runtime: S
             f"(it has: {', '.join(runtime_containers) or 'none'})"
         )
     kept = {key: base[key] for key in _RUNTIME_FIELDS if key in base}
-    pod: Mapping = strategic_merge(kept, {k: v for k, v in own.items() if k != "containers"}, _pod_node())
+    pod: Mapping = strategic_merge(kept, {k: v for k, v in own.items() if k != "containers"}, pod_node())
     server = merged_container(runtime_containers.pop(PREDICTOR_CONTAINER), inline(model, ContainerFields))
     server["image"] = _tagged(server, model.runtime_version or "", runtime)
     own_containers = {str(container.get("name")): container for container in own.get("containers") or ()}
@@ -110,7 +109,7 @@ def merged_container(base: Mapping, patch: Mapping) -> Mapping:
     if "env" in base and overridden:
         # Without its old content an entry cannot keep a `value` beside a new `valueFrom`.
         base["env"] = [{"name": entry["name"]} if entry["name"] in overridden else entry for entry in base["env"] or ()]
-    merged: Mapping = strategic_merge(base, patch, _container_node())
+    merged: Mapping = strategic_merge(base, patch, container_node())
     if arguments:
         merged["args"] = arguments
     return merged
@@ -142,18 +141,18 @@ def _render(value: Any, values: Mapping) -> Any:
 
 
 def _tagged(container: Mapping, version: str, runtime: Selected) -> str:
-    """The image with the tag that ``runtimeVersion`` or a GPU asks for. A digest stays as it is."""
+    """The image with the tag that ``runtimeVersion`` or else a GPU asks for. A digest stays as it is."""
     image: str = container.get("image") or ""
     if "@sha256:" in image or not image:
         return image
     head, slash, last = image.rpartition("/")
     name, colon, tag = last.partition(":")
-    if version:
-        tag, colon = version, ":"
     gpu = any(_GPU.fullmatch(resource) for resource in (container.get("resources") or {}).get("limits") or ())
-    if gpu and runtime.server_type in ("tensorflow-serving", "torchserve", "huggingfaceserver"):
-        tag, colon = (tag if tag.endswith("-gpu") else f"{tag or 'latest'}-gpu"), ":"
-    if not gpu and runtime.server_type == "vllmserver" and not name.endswith("-cpu"):
+    if version:
+        colon, tag = ":", version
+    elif gpu and runtime.server_type in ("tensorflow-serving", "torchserve", "huggingfaceserver"):
+        colon, tag = ":", tag if tag.endswith("-gpu") else f"{tag or 'latest'}-gpu"
+    elif not gpu and runtime.server_type == "vllmserver" and not name.endswith("-cpu"):
         name += "-cpu"
     return f"{head}{slash}{name}{colon}{tag}"
 
@@ -161,13 +160,3 @@ def _tagged(container: Mapping, version: str, runtime: Selected) -> str:
 def _set_env(container: Mapping, name: str, value: str) -> None:
     kept = [entry for entry in container.get("env") or () if entry.get("name") != name]
     container["env"] = [*kept, {"name": name, "value": value}]
-
-
-@cache
-def _container_node() -> Node:
-    return definition(ContainerFields.INLINE)
-
-
-@cache
-def _pod_node() -> Node:
-    return definition(PodSpecFields.INLINE)

@@ -1,6 +1,6 @@
 """Which runtime serves a model: named by the user, or picked by format, protocol and priority.
 
-Source: reference of the KServe control plane, sections 2.2 and 2.3.
+Source: reference of the KServe control plane, section 2.2.
 """
 
 from __future__ import annotations
@@ -12,11 +12,10 @@ import msgspec
 from mizzen.apis.meta import given_or
 from mizzen.apis.serving.v1alpha1 import ClusterServingRuntime, ServingRuntime, ServingRuntimeSpec, SupportedModelFormat
 from mizzen.apis.serving.v1beta1 import ModelSpec, PredictorSpec
+from mizzen.control.inference import servertypes
 from mizzen.errors import MizzenError
 
 Runtime = ServingRuntime | ClusterServingRuntime
-
-SERVER_TYPE_ANNOTATION = "serving.kserve.io/server-type"
 
 _PROTOCOL_RANK = {"v1": 1, "v2": 2, "grpc-v1": 3, "grpc-v2": 4}
 _NO_RANK = 5
@@ -41,7 +40,7 @@ class Selected(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def server_type(self) -> str:
-        return self.annotations.get(SERVER_TYPE_ANNOTATION, "")
+        return servertypes.server_type(self.name, self.annotations)
 
 
 def select(
@@ -62,6 +61,8 @@ def select(
     """
     model = predictor.model
     assert model
+    if not model.model_format or not model.model_format.name:
+        raise SelectionError("NoSupportingRuntime", "spec.predictor.model.modelFormat.name is missing: which format?")
     if model.runtime:
         return _named(model, namespaced, cluster)
     protocol = model.protocol_version or "v1"
@@ -104,13 +105,15 @@ def _named(
 
 
 def _selected(runtime: Runtime, model: ModelSpec) -> Selected:
+    annotations = dict(runtime.metadata.annotations or {})
     ranked = sorted(runtime.spec.protocol_versions or (), key=lambda p: _PROTOCOL_RANK.get(p, _NO_RANK))
+    usual = servertypes.default_protocol(servertypes.server_type(runtime.name, annotations))
     return Selected(
         name=runtime.name,
         cluster=isinstance(runtime, ClusterServingRuntime),
         spec=runtime.spec,
-        annotations=dict(runtime.metadata.annotations or {}),
-        protocol=model.protocol_version or (ranked[0] if ranked else ""),
+        annotations=annotations,
+        protocol=model.protocol_version or usual or (ranked[0] if ranked else ""),
     )
 
 
@@ -135,8 +138,8 @@ def _format_key(name: str, version: str) -> str:
 
 
 def _wanted(model: ModelSpec) -> str:
-    assert model.model_format
-    return _format_key(model.model_format.name, model.model_format.version or "")
+    wanted = model.model_format
+    return _format_key(wanted.name, wanted.version or "") if wanted else ""
 
 
 def _format_matches(runtime: Runtime, model: ModelSpec, *, auto_only: bool) -> bool:
@@ -162,8 +165,7 @@ def _rank(runtime: Runtime) -> int:
 
 def _priority(runtime: Runtime, model: ModelSpec) -> float:
     """A sort key: the greater the priority of the first entry for the model's format, the smaller; none comes last."""
-    assert model.model_format
-    wanted = model.model_format.name
+    wanted = model.model_format.name if model.model_format else ""
     formats: Iterable[SupportedModelFormat] = runtime.spec.supported_model_formats or ()
     entry = next((supported for supported in formats if supported.name == wanted), None)
     priority = given_or(entry.priority, 0) if entry else 0

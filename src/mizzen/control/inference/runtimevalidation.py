@@ -7,8 +7,9 @@ from collections.abc import Iterator, Sequence
 import msgspec
 
 from mizzen.apis.meta import Mapping, given
-from mizzen.apis.serving.v1alpha1 import ServingRuntime, ServingRuntimeSpec, SupportedModelFormat
+from mizzen.apis.serving.v1alpha1 import RuntimeWorkerSpec, ServingRuntime, ServingRuntimeSpec, SupportedModelFormat
 from mizzen.apis.serving.v1beta1 import PREDICTOR_CONTAINER
+from mizzen.control.inference.multinode import SIZE_FIELDS, gpu_problems, known_gpus, size_problems
 
 
 def runtime_problem(new: Mapping, old: Mapping | None, others: Sequence[Mapping]) -> str:
@@ -23,9 +24,17 @@ def runtime_problem(new: Mapping, old: Mapping | None, others: Sequence[Mapping]
     runtime = msgspec.convert(new, ServingRuntime)
     if runtime.spec.disabled:
         return ""
-    before = msgspec.convert(old, ServingRuntime).spec if old is not None else None
-    known = [msgspec.convert(other, ServingRuntime) for other in others]
-    return next(_problems(runtime.spec, before, known), "")
+    before = _decoded(old)
+    known = [found for found in map(_decoded, others) if found is not None]
+    return next(_problems(runtime.spec, before.spec if before else None, known), "")
+
+
+def _decoded(manifest: Mapping | None) -> ServingRuntime | None:
+    """A stored runtime as its type. One that was stored by older rules and does not fit is not compared with."""
+    try:
+        return msgspec.convert(manifest, ServingRuntime) if manifest is not None else None
+    except msgspec.ValidationError:
+        return None
 
 
 def _problems(
@@ -37,24 +46,33 @@ def _problems(
     worker = given(spec.worker_spec)
     if before is not None and before.worker_spec and worker is None:
         yield "spec.workerSpec: cannot be removed from a runtime"
-    for place, container in enumerate(spec.containers):
-        for entry in container.get("env") or ():
-            if entry.get("name") == "PYTHONPATH":
-                yield f"spec.containers[{place}].env: PYTHONPATH may not be set"
-    if worker is None:
-        return
+    for path, containers in (("", spec.containers), ("workerSpec.", worker.containers if worker else ())):
+        for place, container in enumerate(containers):
+            if "PYTHONPATH" in _variables(container):
+                yield f"spec.{path}containers[{place}].env: PYTHONPATH may not be set"
+    if worker is not None:
+        yield from _multi_node_problems(spec, worker)
+
+
+def _multi_node_problems(spec: ServingRuntimeSpec, worker: RuntimeWorkerSpec) -> Iterator[str]:
     if len(worker.containers) > 1:
         yield "spec.workerSpec.containers: only one container is allowed"
-    for field, size in (
-        ("pipelineParallelSize", given(worker.pipeline_parallel_size)),
-        ("tensorParallelSize", given(worker.tensor_parallel_size)),
-    ):
-        if size is not None and size < 1:
-            yield f"spec.workerSpec.{field}: {size} is too small; at least 1"
-    for container in spec.containers:
-        names = {entry.get("name") for entry in container.get("env") or ()}
-        if container.get("name") == PREDICTOR_CONTAINER and names & {"PIPELINE_PARALLEL_SIZE", "TENSOR_PARALLEL_SIZE"}:
-            yield "spec.containers: the parallel sizes are set in spec.workerSpec, not as variables"
+    known = known_gpus(spec.annotations or {})
+    for place, container in enumerate(spec.containers):
+        if container.get("name") != PREDICTOR_CONTAINER:
+            continue
+        for variable, field in SIZE_FIELDS.items():
+            if variable in _variables(container):
+                yield f"spec.containers[{place}].env: {variable} is set by spec.workerSpec.{field}, not as a variable"
+        yield from gpu_problems(f"spec.containers[{place}]", container, known)
+    for place, container in enumerate(worker.containers):
+        yield from gpu_problems(f"spec.workerSpec.containers[{place}]", container, known)
+    sizes = given(worker.pipeline_parallel_size), given(worker.tensor_parallel_size)
+    yield from size_problems("spec.workerSpec", list(zip(SIZE_FIELDS.values(), sizes, strict=True)))
+
+
+def _variables(container: Mapping) -> set[str]:
+    return {entry.get("name", "") for entry in container.get("env") or ()}
 
 
 def _automatic(spec: ServingRuntimeSpec) -> list[SupportedModelFormat]:
@@ -62,12 +80,11 @@ def _automatic(spec: ServingRuntimeSpec) -> list[SupportedModelFormat]:
 
 
 def _own_priorities(spec: ServingRuntimeSpec) -> Iterator[str]:
-    chosen: dict[str, int | None] = {}
+    chosen: dict[str, int] = {}
     for supported in _automatic(spec):
         priority = given(supported.priority)
-        if supported.name in chosen and chosen[supported.name] != priority:
+        if priority is not None and chosen.setdefault(supported.name, priority) != priority:
             yield f"spec.supportedModelFormats: {supported.name} has entries of different priority"
-        chosen[supported.name] = priority
 
 
 def _shared_priorities(spec: ServingRuntimeSpec, other: ServingRuntime) -> Iterator[str]:

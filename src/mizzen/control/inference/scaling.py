@@ -13,14 +13,16 @@ from mizzen.apis.quantity import QuantityError, parse
 from mizzen.apis.serving.v1beta1 import AutoScalingMetric, ComponentFields, InferenceService, MetricTarget
 from mizzen.control.inference.config import MODE_ANNOTATION
 
-_CLASS = "serving.kserve.io/autoscalerClass"
+AUTOSCALER_ANNOTATION = "serving.kserve.io/autoscalerClass"
+AUTOSCALER_CLASSES = ("hpa", "external", "keda", "none")
+
 _KNATIVE_CLASS = "autoscaling.knative.dev/class"
 
 
 def scaling_problem(isvc: InferenceService, path: str, component: ComponentFields) -> Iterator[str]:
     """What is wrong with a component's scaling fields, first problem first."""
     if isvc.metadata.annotation(MODE_ANNOTATION) == "Standard":
-        match isvc.metadata.annotation(_CLASS):
+        match isvc.metadata.annotation(AUTOSCALER_ANNOTATION):
             case "hpa":
                 yield from _hpa(path, component)
             case "keda":
@@ -98,7 +100,7 @@ def _target(where: str, target: MetricTarget) -> Iterator[str]:
 
 
 def _kpa(path: str, component: ComponentFields) -> Iterator[str]:
-    if component.deployment_strategy:
+    if given(component.deployment_strategy) is not None:
         yield f"{path}.deploymentStrategy: Knative rolls revisions out itself; use the deployment mode Standard"
     metric = component.scale_metric
     if metric and metric not in ("concurrency", "rps"):

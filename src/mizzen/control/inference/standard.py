@@ -7,14 +7,11 @@ that what was rendered and what is stored compare equal.
 
 from __future__ import annotations
 
-from typing import Any
-
 import msgspec
 
 from mizzen.apis.apps import DEPLOYMENT
 from mizzen.apis.core import SERVICE
 from mizzen.apis.meta import Mapping, given, given_or, owner_reference
-from mizzen.apis.quantity import QuantityError, canonical
 from mizzen.apis.serving.v1beta1 import (
     INFERENCE_SERVICE,
     PREDICTOR_CONTAINER,
@@ -24,21 +21,25 @@ from mizzen.apis.serving.v1beta1 import (
 )
 from mizzen.control.inference.config import Config
 from mizzen.control.inference.podspec import predictor_pod
+from mizzen.control.inference.quantities import as_stored
 from mizzen.control.inference.runtimes import Selected
+from mizzen.control.inference.scaling import AUTOSCALER_ANNOTATION
+from mizzen.control.inference.servertypes import completed
 from mizzen.control.inference.storage import SOURCE_ANNOTATION
-from mizzen.control.inference.validation import AUTOSCALER_ANNOTATION
 
 INFERENCE_SERVICE_LABEL = "serving.kserve.io/inferenceservice"
 COMPONENT_LABEL = "component"
 DEFAULT_PORT = 8080
 
-_NEVER_PROPAGATED = (
+# Annotations of a service that mean the service alone.
+NEVER_PROPAGATED = (
     "autoscaling.knative.dev/min-scale",
     "autoscaling.knative.dev/max-scale",
     SOURCE_ANNOTATION,
     "kubectl.kubernetes.io/last-applied-configuration",
     "modelFormat",
 )
+_PROBES = ("readinessProbe", "livenessProbe", "startupProbe")
 
 
 class Resolved(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,6 +67,9 @@ def render(resolved: Resolved) -> list[Mapping]:
     Raises:
         PodSpecError: the predictor and its runtime make no pod together.
     """
+    if resolved.runtime is not None:
+        isvc = completed(resolved.isvc, resolved.runtime.server_type, resolved.runtime.protocol)
+        resolved = msgspec.structs.replace(resolved, isvc=isvc)
     name = predictor_name(resolved.isvc)
     metadata = _metadata(resolved, name)
     pod = _with_pod_defaults(predictor_pod(resolved.predictor, resolved.isvc.metadata, resolved.runtime))
@@ -114,9 +118,14 @@ def _rolling_update(config: Config) -> Mapping:
     chosen = config.deploy.deployment_rollout_strategy
     rollout = chosen.default_rollout if chosen and config.deploy.mode == "Standard" else None
     return {
-        "maxSurge": (rollout.max_surge if rollout else "") or "25%",
-        "maxUnavailable": (rollout.max_unavailable if rollout else "") or "25%",
+        "maxSurge": _count(rollout.max_surge if rollout else ""),
+        "maxUnavailable": _count(rollout.max_unavailable if rollout else ""),
     }
+
+
+def _count(text: str) -> int | str:
+    """A number of pods or a percentage; the config map writes both as text."""
+    return int(text) if text.isdecimal() else text or "25%"
 
 
 def _metadata(resolved: Resolved, name: str) -> Mapping:
@@ -131,7 +140,7 @@ def _metadata(resolved: Resolved, name: str) -> Mapping:
     annotations |= (runtime.spec.annotations if runtime else None) or {}
     annotations |= isvc.metadata.annotations or {}
     annotations |= predictor.annotations or {}
-    never = {*_NEVER_PROPAGATED, *resolved.config.inference_service.service_annotation_disallowed_list}
+    never = {*NEVER_PROPAGATED, *resolved.config.inference_service.service_annotation_disallowed_list}
     annotations = {key: value for key, value in annotations.items() if key not in never}
     if resolved.source:
         annotations[SOURCE_ANNOTATION] = resolved.source
@@ -146,10 +155,13 @@ def _with_pod_defaults(pod: Mapping) -> Mapping:
         "securityContext": {},
         "schedulerName": "default-scheduler",
     }
-    return {**defaults, **pod, "containers": [_with_container_defaults(c) for c in pod["containers"]]}
+    filled: Mapping = {**defaults, **pod, "containers": [_with_container_defaults(c) for c in pod["containers"]]}
+    return as_stored(filled)
 
 
 def _with_container_defaults(container: Mapping) -> Mapping:
+    ports = container.get("ports") or [{}]
+    port = ports[0].get("containerPort", DEFAULT_PORT)
     filled: Mapping = {
         "terminationMessagePath": "/dev/termination-log",
         "terminationMessagePolicy": "File",
@@ -157,29 +169,24 @@ def _with_container_defaults(container: Mapping) -> Mapping:
         **container,
     }
     if container["name"] in (PREDICTOR_CONTAINER, TRANSFORMER_CONTAINER) and not container.get("readinessProbe"):
-        ports = container.get("ports") or [{}]
         filled["readinessProbe"] = {
-            "tcpSocket": {"port": ports[0].get("containerPort", DEFAULT_PORT)},
+            "tcpSocket": {"port": port},
             "timeoutSeconds": 1,
             "periodSeconds": 10,
             "successThreshold": 1,
             "failureThreshold": 3,
         }
-    if filled.get("resources"):
-        filled["resources"] = _canonical(filled["resources"])
+    for name in _PROBES:
+        if filled.get(name):
+            filled[name] = _with_port(filled[name], port)
     return filled
 
 
-def _canonical(resources: Mapping) -> Mapping:
-    def spelled(value: Any) -> Any:
-        try:
-            return canonical(value)
-        except QuantityError:
-            return value  # the API server names the field when it refuses it
-
+def _with_port(probe: Mapping, port: int) -> Mapping:
+    """A probe that names no port asks at the container's own, as in Knative; a Deployment must name one."""
     return {
-        kind: {name: spelled(value) for name, value in values.items()} if kind in ("limits", "requests") else values
-        for kind, values in resources.items()
+        kind: {**action, "port": action.get("port") or port} if kind in ("httpGet", "tcpSocket") else action
+        for kind, action in probe.items()
     }
 
 
@@ -197,11 +204,12 @@ def _service(resolved: Resolved, name: str, owned: Mapping, pod: Mapping) -> Map
 
 
 def _service_port(port: Mapping, component: str, *, first: bool) -> Mapping:
-    name = port.get("name") or (component if first else "")
+    own = port.get("name") or ""
+    name = own or (component if first else "")
     number = port["containerPort"]
-    out = {"port": 80 if first else number, "targetPort": number, "protocol": port.get("protocol") or "TCP"}
+    out: Mapping = {"port": 80 if first else number, "targetPort": number, "protocol": port.get("protocol") or "TCP"}
     if name:
         out["name"] = name
-    if "grpc" in name or "h2c" in name:
+    if "grpc" in own or "h2c" in own:
         out["appProtocol"] = "kubernetes.io/h2c"
     return out

@@ -89,24 +89,25 @@ def compute(
     )
     conditions.mark("Stopped", "False")
     _mark_ignored(conditions, ignored)
-    if runtime is not None:
+    if runtime is None and problem is None:
+        status.serving_runtime_name = status.cluster_serving_runtime_name = UNSET
+    elif runtime is not None:
         status.serving_runtime_name = UNSET if runtime.cluster else runtime.name
         status.cluster_serving_runtime_name = runtime.name if runtime.cluster else UNSET
     _mark_predictor(conditions, observed, problem)
-    if conditions.is_true("PredictorReady"):
-        name = predictor_name(isvc)
-        address = f"http://{ingress.host(name, isvc, config)}"
-        components = status.components or {}
-        status.components = components | {"predictor": _with_url(components.get("predictor"), address)}
     if problem is None:
+        if conditions.is_true("PredictorReady"):
+            address = f"http://{ingress.host(predictor_name(isvc), isvc, config)}"
+            components = status.components or {}
+            status.components = components | {"predictor": _with_url(components.get("predictor"), address)}
         _mark_ingress(conditions, observed, status, isvc, config)
     status.model_status = _model_status(
         before.model_status or ModelStatus(), observed, problem, ready=conditions.is_ready
     )
-    if problem is None and _has_observed(observed.deployment):
-        status.observed_generation = isvc.metadata.generation
-    elif problem is not None and observed.deployment is None:
-        # There is no child that could observe anything: the answer to this generation is the problem itself.
+    # Of a spec that cannot be applied no child says anything: the answer to its generation is that it is not ready.
+    # While an earlier spec still answers there is no such answer yet, and Ready is the earlier one's.
+    answered = _has_observed(observed.deployment) if problem is None else not conditions.is_true("PredictorReady")
+    if answered:
         status.observed_generation = isvc.metadata.generation
     status.conditions = conditions.sorted()
     return status
@@ -114,7 +115,8 @@ def compute(
 
 def stopped(isvc: InferenceService, mode: Mode, now: str) -> InferenceServiceStatus:
     """The status of a service whose annotation asks it to stop: everything is gone but the reason."""
-    conditions = ConditionSet(HAPPY, DEPENDENTS, isvc.status.conditions or (), now)
+    kept = [c for c in isvc.status.conditions or () if c.type in (HAPPY, *DEPENDENTS, "Stopped")]
+    conditions = ConditionSet(HAPPY, DEPENDENTS, kept, now)
     conditions.initialise()
     for dependent in DEPENDENTS:
         conditions.mark(dependent, "False", "Stopped", "the service is stopped by its annotation")
@@ -123,7 +125,6 @@ def stopped(isvc: InferenceService, mode: Mode, now: str) -> InferenceServiceSta
         deployment_mode=mode,
         observed_generation=isvc.metadata.generation,
         conditions=conditions.sorted(),
-        model_status=ModelStatus(),
     )
 
 
@@ -142,12 +143,12 @@ def _with_url(component: ComponentStatus | None, url: str) -> ComponentStatus:
 
 
 def _mark_predictor(conditions: ConditionSet, observed: Observed, problem: Problem | None) -> None:
+    found = _deployment_condition(observed.deployment)
     if problem is not None:
         # What an earlier spec started may still answer; then it stays ready and modelStatus tells of the new spec.
-        if observed.deployment is None or not conditions.is_true("PredictorReady") or not problem.failure:
+        if not problem.failure or found.status != "True" or not conditions.is_true("PredictorReady"):
             conditions.mark("PredictorReady", "False", problem.reason, problem.message)
         return
-    found = _deployment_condition(observed.deployment)
     if found.status != "True":
         words = next((trouble for trouble in map(podhealth.trouble, observed.pods) if trouble), None)
         if words is not None:
@@ -217,7 +218,7 @@ def _address(isvc: InferenceService, service: Service | None) -> str:
     url = f"http://{predictor_name(isvc)}.{isvc.namespace}.svc.cluster.local"
     if service is None or not service.spec.is_headless:
         return url
-    ports = [port for port in service.spec.ports or () if "grpc" not in (port.name or "")]
+    ports = [port for port in service.spec.ports or () if "h2c" not in (port.app_protocol or "")]
     return f"{url}:{(ports[0].target_port if ports else None) or DEFAULT_PORT}"
 
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 import re
 
 from mizzen.apis.meta import Mapping
-from mizzen.apis.serving.v1beta1 import PREDICTOR_CONTAINER, TRANSFORMER_CONTAINER, ModelSpec
+from mizzen.apis.serving.v1beta1 import PREDICTOR_CONTAINER, TRANSFORMER_CONTAINER, PredictorSpec
 from mizzen.control.inference.config import Config
+from mizzen.control.inference.validation import storage_uri
 from mizzen.errors import MizzenError
 
 SOURCE_ANNOTATION = "internal.serving.kserve.io/storage-initializer-sourceuri"
@@ -24,22 +25,24 @@ _PROVISION = "kserve-provision-location"
 _CLAIM_VOLUME = "kserve-pvc-source"
 _PREFIXES = ("gs", "s3", "pvc", "file", "https", "http", "hdfs", "webhdfs", "oci", "oci+native", "oci+fetch", "hf")
 _SCHEME = re.compile(r"\w[\w+.-]*://")
+_IMAGE = re.compile(r"oci(\+\w+)?://")
 
 
 class StorageError(MizzenError):
     """A model source that cannot be used, with the field and the reason."""
 
 
-def source_uri(model: ModelSpec) -> str:
-    """Where the model is, or empty when the runtime brings its own.
+def source_uri(predictor: PredictorSpec) -> str:
+    """Where the model is, or empty when the server brings its own.
 
     Raises:
         StorageError: a scheme that nobody serves.
     """
-    uri = model.storage_uri or ""
+    uri = storage_uri(predictor)
     if uri and _SCHEME.match(uri) and not uri.startswith(tuple(f"{prefix}://" for prefix in _PREFIXES)):
+        field = "model.storageUri" if predictor.model else "containers: STORAGE_URI"
         raise StorageError(
-            f"spec.predictor.model.storageUri: {uri!r} is of no known kind; known are "
+            f"spec.predictor.{field}: {uri!r} is of no known kind; known are "
             f"{', '.join(f'{prefix}://' for prefix in _PREFIXES)} and plain paths"
         )
     return uri
@@ -58,19 +61,19 @@ def with_model(pod: Mapping, config: Config) -> Mapping:
     uri = annotations.get(SOURCE_ANNOTATION)
     spec = pod.get("spec") or {}
     initializers = spec.get("initContainers") or []
-    if not uri or _AGENT_ANNOTATION in annotations or uri.startswith("oci"):
+    if not uri or _AGENT_ANNOTATION in annotations or _IMAGE.match(uri):
         return pod
     if any(container.get("name") == INITIALIZER for container in initializers):
         return pod
     spec = dict(spec)
     containers = [dict(container) for container in spec.get("containers") or ()]
-    targets = [c for c in containers if c.get("name") in (PREDICTOR_CONTAINER, TRANSFORMER_CONTAINER)]
-    if not any(c.get("name") == PREDICTOR_CONTAINER for c in targets):
-        targets += [c for c in containers if c.get("name") == _WORKER_CONTAINER]
-    if not targets:
+    named = {container.get("name"): container for container in containers}
+    server = named.get(PREDICTOR_CONTAINER) or named.get(_WORKER_CONTAINER)
+    if server is None:
         raise StorageError(
             f"a model is to be brought from {uri}, but the pod has no container {PREDICTOR_CONTAINER} to bring it to"
         )
+    targets = [server, *(container for name, container in named.items() if name == TRANSFORMER_CONTAINER)]
     readonly = annotations.get(READONLY_ANNOTATION, "true") != "false"
     mount: Mapping = {"name": _PROVISION, "mountPath": MODEL_PATH, "readOnly": readonly}
     if uri.startswith("pvc://"):

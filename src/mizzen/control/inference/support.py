@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from mizzen.apis.meta import given
-from mizzen.apis.serving.v1beta1 import InferenceService
+from mizzen.apis.serving.v1beta1 import FRAMEWORKS, InferenceService
 from mizzen.control.inference.config import MODE_ANNOTATION, Mode
+from mizzen.control.inference.validation import storage_uri
 
 _STORAGE_SCHEMES = ("file://", "http://", "https://")
 
@@ -27,7 +28,7 @@ def _sentences(isvc: InferenceService, mode: Mode) -> Iterator[str]:
     for field, value in (
         ("spec.transformer", isvc.spec.transformer),
         ("spec.explainer", isvc.spec.explainer),
-        ("spec.canary", isvc.spec.canary),
+        ("spec.canary", isvc.spec.canary or None),
         ("spec.predictor.canaryTrafficPercent", predictor.canary_traffic_percent),
         ("spec.predictor.logger", predictor.logger),
         ("spec.predictor.batcher", predictor.batcher),
@@ -38,20 +39,17 @@ def _sentences(isvc: InferenceService, mode: Mode) -> Iterator[str]:
         if given(value) is not None:
             yield f"{field} is not supported yet"
     model = given(predictor.model)
-    if model is None:
-        return
-    if given(model.storage) is not None:
+    if model is not None and given(model.storage) is not None:
         yield "spec.predictor.model.storage is not supported yet; use storageUri"
-    confidential = given(model.confidential)
+    confidential = given(model.confidential) if model is not None else None
     if confidential is not None and confidential.enabled:
         yield "spec.predictor.model.confidential is not supported yet"
-    uri = model.storage_uri or ""
+    uri = storage_uri(predictor)
     if "://" in uri and not uri.startswith(_STORAGE_SCHEMES):
+        named = next((name for name in (*FRAMEWORKS, "model") if given(getattr(predictor, name)) is not None), "")
+        field = f"spec.predictor.{named}.storageUri" if named else "spec.predictor.containers: STORAGE_URI"
         scheme = uri.partition("://")[0]
-        yield (
-            f"spec.predictor.model.storageUri: {scheme}:// is not supported yet; supported are a local path, "
-            f"{', '.join(_STORAGE_SCHEMES)}"
-        )
+        yield f"{field}: {scheme}:// is not supported yet; supported are a local path, {', '.join(_STORAGE_SCHEMES)}"
 
 
 def ignored(isvc: InferenceService) -> list[str]:

@@ -8,7 +8,7 @@ for the names made from it (Q7).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import PurePosixPath
 
 from mizzen.apis.meta import Mapping, given
@@ -17,25 +17,22 @@ from mizzen.apis.serving.v1beta1 import (
     FRAMEWORKS,
     PREDICTOR_CONTAINER,
     TRANSFORMER_CONTAINER,
+    ArtExplainer,
     ComponentFields,
     FrameworkSpec,
     InferenceService,
     PredictorSpec,
 )
 from mizzen.control.inference.config import MODE_ANNOTATION, normalised_mode
-from mizzen.control.inference.scaling import scaling_problem
+from mizzen.control.inference.multinode import multi_node_problems
+from mizzen.control.inference.scaling import AUTOSCALER_ANNOTATION, AUTOSCALER_CLASSES, scaling_problem
 from mizzen.errors import MizzenError
 
 _NAME = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
-_RESOURCE_ID = re.compile(r"kbs:///[^/]+/[^/]+/[^/]+")
-AUTOSCALER_ANNOTATION = "serving.kserve.io/autoscalerClass"
-AUTOSCALER_CLASSES = ("hpa", "external", "keda", "none")
-_GPU_ANNOTATION = "serving.kserve.io/gpu-resource-types"
-_GPUS = ("nvidia.com/gpu", "amd.com/gpu", "intel.com/gpu", "habana.ai/gaudi")
-_PLAIN_RESOURCES = ("cpu", "memory", "storage", "ephemeral-storage")
+_RESOURCE_ID = re.compile(r"kbs:///[\w-]+/[\w-]+/[\w.-]+", re.ASCII)
 _LOGGER_MODES = ("all", "request", "response")
-# `<name>-predictor` names a Service, whose name is a DNS label of 63 characters at most.
-_LONGEST_NAME = 63 - len("-predictor")
+# The name of every component becomes the label app=isvc.<component>, whose value has 63 characters at most.
+_LONGEST_COMPONENT = 63 - len("isvc.")
 
 
 class Refusal(MizzenError):
@@ -70,7 +67,7 @@ def _check_update(new: InferenceService, old: InferenceService) -> None:
             f"and cannot become {wanted}; delete the service and create it anew"
         )
     if (new.spec.predictor.name or "") != (old.spec.predictor.name or ""):
-        before, after = _storage_uri(old.spec.predictor), _storage_uri(new.spec.predictor)
+        before, after = storage_uri(old.spec.predictor), storage_uri(new.spec.predictor)
         if before == after:
             raise Refusal(
                 f"spec.predictor.name: renaming the predictor promotes a new model, but the model is still {after!r}"
@@ -84,19 +81,16 @@ def _problems(isvc: InferenceService) -> Iterator[str]:
             f"metadata.name: {name!r} is not usable as part of a host name: use lower-case letters, digits and '-', "
             f"start with a letter and end with a letter or digit (regex {_NAME.pattern})"
         )
-    if len(name) > _LONGEST_NAME:
-        yield (
-            f"metadata.name: {name!r} has {len(name)} characters; at most {_LONGEST_NAME} leave room for the names of "
-            "the objects made from it"
-        )
-    autoscaler = isvc.metadata.annotation(AUTOSCALER_ANNOTATION)
-    if autoscaler and autoscaler not in AUTOSCALER_CLASSES:
+    yield from _length_problems(isvc)
+    annotations = isvc.metadata.annotations or {}
+    autoscaler = annotations.get(AUTOSCALER_ANNOTATION, "none")
+    if autoscaler not in AUTOSCALER_CLASSES:
         yield (
             f"metadata.annotations[{AUTOSCALER_ANNOTATION}]: [{autoscaler}] is no autoscaler class; "
             f"use one of {', '.join(AUTOSCALER_CLASSES)}"
         )
     yield from _blocked_variables(isvc)
-    yield from _multi_node_problems(isvc)
+    yield from multi_node_problems(isvc)
     yield from _model_container_problems(isvc.spec.predictor)
     for path, component in components(isvc):
         yield from _storage_problems(path, component)
@@ -106,6 +100,24 @@ def _problems(isvc: InferenceService) -> Iterator[str]:
         yield from _extension_problems(path, component)
         yield from scaling_problem(isvc, path, component)
     yield from _canary_problems(isvc)
+
+
+def _length_problems(isvc: InferenceService) -> Iterator[str]:
+    """Names that leave no room for those of the objects made from them (Q7)."""
+    own = isvc.spec.predictor.name or ""
+    made = {"metadata.name": f"{isvc.name}-predictor"}
+    if own:
+        made["spec.predictor.name"] = f"{isvc.name}-{own}-predictor"
+    if isvc.spec.transformer:
+        made["metadata.name"] = f"{isvc.name}-transformer"
+    for path, component in made.items():
+        room = _LONGEST_COMPONENT - len(component)
+        if room < 0:
+            written = own if path.startswith("spec") else isvc.name
+            yield (
+                f"{path}: {written!r} is {-room} characters too long; the component {component} may have "
+                f"{_LONGEST_COMPONENT}, so that it can be a label and a host name"
+            )
 
 
 def components(isvc: InferenceService) -> list[tuple[str, ComponentFields]]:
@@ -130,12 +142,18 @@ def implementations(component: ComponentFields) -> list[str]:
     return found
 
 
-def _storage_uri(predictor: PredictorSpec) -> str:
+def storage_uri(component: ComponentFields) -> str:
+    """Where a component's one model is, or empty. A custom container names it in its variable ``STORAGE_URI``."""
+    named: FrameworkSpec | ArtExplainer | None
+    if not isinstance(component, PredictorSpec):
+        named = given(getattr(component, "art", None))
+        first = (component.containers or [{}])[0]
+        return (named.storage_uri or "") if named is not None else env_value(first, "STORAGE_URI")
     for name in (*FRAMEWORKS, "model"):
-        framework: FrameworkSpec | None = given(getattr(predictor, name))
-        if framework is not None:
-            return framework.storage_uri or ""
-    for container in predictor.containers or ():
+        named = given(getattr(component, name))
+        if named is not None:
+            return named.storage_uri or ""
+    for container in component.containers or ():
         if container.get("name") == PREDICTOR_CONTAINER:
             return env_value(container, "STORAGE_URI")
     return ""
@@ -176,59 +194,10 @@ def _blocked_variables(isvc: InferenceService) -> Iterator[str]:
                 yield f"{place}.env: PYTHONPATH may not be set: it would let a manifest replace the server's own code"
 
 
-def _multi_node_problems(isvc: InferenceService) -> Iterator[str]:
-    predictor = isvc.spec.predictor
-    worker = given(predictor.worker_spec)
-    if worker is None:
-        return
-    path = "spec.predictor.workerSpec"
-    if len(worker.containers or ()) > 1:
-        yield f"{path}.containers: only one container is allowed"
-    model = given(predictor.model)
-    known = (*_GPUS, *_annotated_gpus(isvc))
-    if model is not None:
-        server = inline(model, ContainerFields)
-        for name in ("PIPELINE_PARALLEL_SIZE", "TENSOR_PARALLEL_SIZE"):
-            if any(entry.get("name") == name for entry in server.get("env") or ()):
-                field = "pipelineParallelSize" if name.startswith("P") else "tensorParallelSize"
-                yield f"spec.predictor.model.env: {name} is set by {path}.{field}, not as a variable"
-        yield from _gpu_problems("spec.predictor.model", server, known)
-        uri = model.storage_uri or ""
-        if not uri:
-            yield "spec.predictor.model.storageUri: several nodes need a storageUri that all of them can read"
-        elif not uri.startswith(("pvc://", "oci://")):
-            yield f"spec.predictor.model.storageUri: {uri!r}: several nodes need pvc:// or oci:// storage"
-    if isvc.metadata.annotation(AUTOSCALER_ANNOTATION) != "none":
-        yield f"metadata.annotations[{AUTOSCALER_ANNOTATION}]: must be none for a predictor with a workerSpec"
-    for field, size in (
-        ("pipelineParallelSize", worker.pipeline_parallel_size),
-        ("tensorParallelSize", worker.tensor_parallel_size),
-    ):
-        value = given(size)
-        if value is not None and value < 1:
-            yield f"{path}.{field}: {value} is too small; at least 1"
-    for place, container in enumerate(worker.containers or ()):
-        yield from _gpu_problems(f"{path}.containers[{place}]", container, known)
-
-
-def _annotated_gpus(isvc: InferenceService) -> list[str]:
-    return re.findall(r'"([^"]+)"', isvc.metadata.annotation(_GPU_ANNOTATION))
-
-
-def _gpu_problems(path: str, container: Mapping, known: Sequence[str]) -> Iterator[str]:
-    resources = container.get("resources") or {}
-    for kind in ("limits", "requests"):
-        for name in resources.get(kind) or ():
-            if name not in known and name not in _PLAIN_RESOURCES:
-                yield (
-                    f"{path}.resources.{kind}: {name} is no known GPU resource; known are {', '.join(known)}, "
-                    f"and more can be named in the annotation {_GPU_ANNOTATION}"
-                )
-
-
 def _model_container_problems(predictor: PredictorSpec) -> Iterator[str]:
     for place, container in enumerate(predictor.containers or ()):
-        if container.get("name") == TRANSFORMER_CONTAINER and env_value(container, "STORAGE_URI"):
+        variables = {entry.get("name") for entry in container.get("env") or ()}
+        if container.get("name") == TRANSFORMER_CONTAINER and "STORAGE_URI" in variables:
             yield f"spec.predictor.containers[{place}].env: {TRANSFORMER_CONTAINER} may not carry STORAGE_URI"
     for path, container in _framework_containers(predictor, "spec.predictor"):
         if container.get("name"):
@@ -239,19 +208,14 @@ def _storage_problems(path: str, component: ComponentFields) -> Iterator[str]:
     uris = given(getattr(component, "storage_uris", None))
     if not uris:
         return
-    single = (
-        _storage_uri(component)
-        if isinstance(component, PredictorSpec)
-        else env_value((component.containers or [{}])[0], "STORAGE_URI")
-    )
-    if single:
+    if storage_uri(component):
         yield f"{path}.storageUris: the model is given by storageUri already; use one of the two"
     mounts = []
     for place, entry in enumerate(uris):
         mount = entry.mount_path or "/mnt/models"
         if not entry.uri:
             yield f"{path}.storageUris[{place}].uri: empty"
-        if mount == "/" or not mount.startswith("/") or ".." in PurePosixPath(mount).parts:
+        if mount == "/" or not mount.startswith("/") or ".." in mount:
             yield f"{path}.storageUris[{place}].mountPath: {mount!r} must be an absolute path below /, without .."
         mounts.append((entry.uri, PurePosixPath(mount)))
     downloaded = [mount for uri, mount in mounts if not uri.startswith("pvc://")]
@@ -274,7 +238,7 @@ def _confidential_problems(predictor: PredictorSpec) -> Iterator[str]:
         path = f"spec.predictor.{name}"
         if not framework.storage_uri:
             yield f"{path}.confidential: needs {path}.storageUri"
-        if not _RESOURCE_ID.fullmatch(confidential.resource_id or ""):
+        if confidential.resource_id and not _RESOURCE_ID.fullmatch(confidential.resource_id):
             yield f"{path}.confidential.resourceId: must read kbs:///<repository>/<type>/<tag>"
 
 
@@ -307,11 +271,9 @@ def _extension_problems(path: str, component: ComponentFields) -> Iterator[str]:
     ):
         if value is not None and value < 0:
             yield f"{path}.{field}: {value} is below 0"
-    least = given(component.min_replicas)
-    most = component.max_replicas or 0
-    if most and (1 if least is None else least) > most:
-        said = "1, the default" if least is None else least
-        yield f"{path}.minReplicas: {said} is more than maxReplicas, which is {most}"
+    least, most = component.min_replicas or 0, component.max_replicas or 0
+    if most and least > most:
+        yield f"{path}.minReplicas: {least} is more than maxReplicas, which is {most}"
     logger = given(component.logger)
     if logger is None:
         return
@@ -329,7 +291,7 @@ def _canary_problems(isvc: InferenceService) -> Iterator[str]:
     if isvc.metadata.annotation(MODE_ANNOTATION) != "Standard":
         yield f"spec.canary: needs the deployment mode Standard (annotation {MODE_ANNOTATION})"
     stable = isvc.spec.predictor
-    if given(stable.model) is None and not _storage_uri(stable):
+    if given(stable.model) is None and not storage_uri(stable):
         yield "spec.canary: the stable predictor needs a model"
     least = given(stable.min_replicas)
     names = {stable.name or ""}
