@@ -380,8 +380,33 @@ def test_when_what_answered_goes_too_the_edit_is_to_blame():
     assert found.observed_generation == 2
 
 
-@pytest.mark.parametrize("problem", [UNSUPPORTED, Problem(reason="InvalidConfiguration", message="key ingress")])
-def test_other_problems_are_told_whatever_answers(problem):
+BROKEN_CONFIG = Problem(reason="InvalidConfiguration", message="key ingress", elsewhere=True)
+
+
+def test_a_fault_elsewhere_is_told_and_not_held_against_what_answers():
+    found = computed(LIVE, before=computed(LIVE), problem=BROKEN_CONFIG, now=LATER)
+    assert said(found, "Ready")[0] == "True"
+    assert said(found, "ConfigurationValid") == ("False", "InvalidConfiguration", "key ingress")
+    mended = computed(LIVE, before=found, now=LATER)
+    assert "ConfigurationValid" not in {condition.type for condition in mended.conditions}
+
+
+def test_a_fault_elsewhere_keeps_a_new_service_waiting():
+    found = computed(problem=BROKEN_CONFIG)
+    assert said(found, "Ready") == ("False", "InvalidConfiguration", "key ingress")
+
+
+def test_ready_tells_the_cause_and_not_its_effect_on_the_route():
+    unscheduled = {"type": "PodScheduled", "status": "False", "message": "no nodes available"}
+    waiting = pod(phase="Pending", conditions=[unscheduled])
+    found = computed(observed(waiting, of=deployment(UNAVAILABLE), routes=(("Predictor", None),)))
+    assert "no nodes available" in said(found, "Ready")[2]
+    assert said(found, "IngressReady")[1] == "Predictor ingress not created"
+    assert "no nodes available" in said(found, "IngressReady")[2]
+
+
+def test_what_is_not_supported_is_told_whatever_answers():
+    problem = UNSUPPORTED
     found = computed(LIVE, before=computed(LIVE), problem=problem, now=LATER, generation=2)
     assert said(found, "Ready") == ("False", problem.reason, problem.message)
     assert found.observed_generation == 2, "a client that waits for this generation is told"

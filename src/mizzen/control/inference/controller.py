@@ -159,7 +159,7 @@ class InferenceServices:
             config = self._config()
         except settings.ConfigError as error:
             mode = settings.deployment_mode(recorded, annotations, settings.Config())
-            problem = statuses.Problem(reason="InvalidConfiguration", message=str(error))
+            problem = statuses.Problem(reason="InvalidConfiguration", message=str(error), elsewhere=True)
             return Plan(mode=mode, config=settings.Config(), problem=problem)
         plan = Plan(mode=settings.deployment_mode(recorded, annotations, config), config=config)
         missing = unsupported(isvc, plan.mode)
@@ -168,7 +168,7 @@ class InferenceServices:
             return plan
         if config.ingress.enable_gateway_api and self._routes is None:
             message = f"the config map asks for HTTPRoutes (enableGatewayApi), and the API serves no {HTTP_ROUTE.group}"
-            plan.problem = statuses.Problem(reason="InvalidConfiguration", message=message)
+            plan.problem = statuses.Problem(reason="InvalidConfiguration", message=message, elsewhere=True)
             return plan
         try:
             self._render(isvc, plan)

@@ -39,11 +39,17 @@ DEPENDENTS = ("PredictorReady", "IngressReady")
 
 
 class Problem(msgspec.Struct, frozen=True, kw_only=True):
-    """Why nothing could be rendered. ``failure`` is a reason of ``modelStatus.lastFailureInfo``, or empty."""
+    """Why nothing could be rendered.
+
+    Attributes:
+        failure: a reason of ``modelStatus.lastFailureInfo``, or empty.
+        elsewhere: whether the fault is not the service's own; then it is not held against one that still answers.
+    """
 
     reason: str
     message: str
     failure: str = ""
+    elsewhere: bool = False
 
 
 class Observed(msgspec.Struct, frozen=True, kw_only=True):
@@ -101,6 +107,10 @@ def compute(
             components = status.components or {}
             status.components = components | {"predictor": _with_url(components.get("predictor"), address)}
         _mark_ingress(conditions, observed, status, isvc, config)
+        predictor = conditions.get("PredictorReady")
+        if predictor is not None and predictor.status == "False":
+            # Marked once more, so that Ready tells the cause and not its effect on the route.
+            conditions.mark(predictor.type, "False", predictor.reason or "", predictor.message or "")
     status.model_status = _model_status(
         before.model_status or ModelStatus(), observed, problem, ready=conditions.is_ready
     )
@@ -144,9 +154,14 @@ def _with_url(component: ComponentStatus | None, url: str) -> ComponentStatus:
 
 def _mark_predictor(conditions: ConditionSet, observed: Observed, problem: Problem | None) -> None:
     found = _deployment_condition(observed.deployment)
+    answers = found.status == "True" and conditions.is_true("PredictorReady")
+    if problem is not None and problem.elsewhere and answers:
+        conditions.mark("ConfigurationValid", "False", problem.reason, problem.message)
+        return
+    conditions.clear("ConfigurationValid")
     if problem is not None:
         # What an earlier spec started may still answer; then it stays ready and modelStatus tells of the new spec.
-        if not problem.failure or found.status != "True" or not conditions.is_true("PredictorReady"):
+        if not problem.failure or not answers:
             conditions.mark("PredictorReady", "False", problem.reason, problem.message)
         return
     if found.status != "True":
@@ -201,7 +216,10 @@ def _mark_ingress(
 ) -> None:
     if not observed.internal:
         if not conditions.is_true("PredictorReady") and not any(route for _, route in observed.routes):
-            conditions.mark("IngressReady", "False", "Predictor ingress not created", "the predictor is not ready")
+            predictor = conditions.get("PredictorReady")
+            why = f": {predictor.message}" if predictor is not None and predictor.message else ""
+            reason = "Predictor ingress not created"
+            conditions.mark("IngressReady", "False", reason, f"the predictor is not ready{why}")
             return
         for component, route in observed.routes:
             trouble = ingress.route_problem(route, component)
