@@ -51,9 +51,9 @@ def cli() -> None:
 def main() -> None:
     """Run the command line; what goes wrong is a sentence on stderr and exit code 1."""
     try:
-        cli.main(standalone_mode=False)
-    except click.exceptions.Exit as done:
-        sys.exit(done.exit_code)
+        # What a command exits with comes back as a number; commands themselves return nothing.
+        code = cli.main(standalone_mode=False)
+        sys.exit(code if isinstance(code, int) else 0)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)

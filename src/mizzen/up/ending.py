@@ -39,3 +39,5 @@ def parents(home: Home) -> list[Path]:
 
 async def _end(sockets: list[Path], grace: float) -> None:
     await asyncio.gather(*(PodParent.end(socket, socket.with_suffix(""), grace) for socket in sockets))
+    for socket in sockets:
+        socket.unlink(missing_ok=True)  # one that was killed has left it behind

@@ -17,6 +17,7 @@ from mizzen.cluster.apiserver.auth import Credentials
 from mizzen.cluster.apiserver.config import ApiServerConfig
 from mizzen.cluster.gateway import gateway
 from mizzen.cluster.node import agent
+from mizzen.cluster.node.config import NodeConfig
 from mizzen.cluster.node.runtime.network import AddressBlock
 from mizzen.cluster.node.runtime.spec import Isolation
 from mizzen.cluster.workloads import manager
@@ -130,11 +131,11 @@ async def _gateway(around: Surroundings, ready: Ready) -> None:
 async def _node(around: Surroundings, ready: Ready) -> None:
     async with Client(around.cluster) as client:
         await wait_for_api(client)
-    config = agent.NodeConfig(
+    config = NodeConfig(
         cluster=around.cluster,
         block=around.block,
-        run_dir=around.home.parents,
-        pods_dir=around.home.pods,
+        parents=around.home.parents,
+        pods=around.home.pods,
         socket=around.home.node_socket,
         recipes=around.home.recipes,
         gateway=around.gateway.address,

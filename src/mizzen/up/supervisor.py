@@ -7,6 +7,7 @@ supervisor's, so while a role is started again the kernel holds the connections 
 
 from __future__ import annotations
 
+import ctypes
 import os
 import selectors
 import signal
@@ -25,6 +26,7 @@ _QUICK_DEATH = 5.0  # seconds; a role that dies sooner is started again after a 
 _LONGEST_PAUSE = 10.0
 _PATIENCE = 5.0  # seconds that a role gets to end after SIGTERM
 _START_PATIENCE = 60.0
+_PR_SET_CHILD_SUBREAPER = 36
 
 
 class Word(msgspec.Struct, omit_defaults=True):
@@ -101,6 +103,8 @@ class Supervisor:
             UpError: a role said that it cannot start, before all were ready once. Everything has been ended.
         """
         before = self._take_signals()
+        # Pod parents outlive the node that started them. Where no init reaps orphans, the supervisor does.
+        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1)
         self._selector.register(self._wake_reader, selectors.EVENT_READ, None)
         try:
             for running in self._roles.values():
@@ -211,18 +215,26 @@ class Supervisor:
         self._changed(states, all_ready)
 
     def _reap(self) -> None:
-        for name, running in self._roles.items():
-            if running.due or not running.pid:
-                continue
-            pid, status = os.waitpid(running.pid, os.WNOHANG)
+        """Take note of the processes that have ended: roles, and what their death has left to the supervisor."""
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
             if pid == 0:
-                continue
-            running.pid = 0
-            while running.pipe >= 0 and self._listen(running):
-                pass  # its last words may say why
-            if running.pipe >= 0:
-                self._drop(running)
-            self._died(name, running, status)
+                return
+            for name, running in self._roles.items():
+                if running.pid == pid:
+                    self._hear_out(running)
+                    self._died(name, running, status)
+
+    def _hear_out(self, running: _Running) -> None:
+        """Take in the last words of a role that has ended."""
+        running.pid = 0
+        while running.pipe >= 0 and self._listen(running):
+            pass
+        if running.pipe >= 0:
+            self._drop(running)
 
     def _drop(self, running: _Running) -> None:
         self._selector.unregister(running.pipe)
@@ -253,6 +265,9 @@ class Supervisor:
         self._ended()
         _signal(first, signal.SIGTERM)
         self._await([first])
+        with suppress(ChildProcessError):
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
 
     def _await(self, roles: Sequence[_Running]) -> None:
         deadline = time.monotonic() + _PATIENCE
