@@ -1,0 +1,189 @@
+"""A closed-loop load generator: N connections, each with one request under way, every answer checked.
+
+It reads a workload (JSON: ``[{"path", "body", "expect"}]``), sends its requests in turn over connections that are kept,
+and prints requests/s and latencies as JSON. Every status is checked, and one body in ``--sample`` is decoded and
+compared with what the model itself answers. It runs in processes of its own, away from the server's core, and is light
+enough to outrun the server: asyncio protocols on uvloop, no HTTP library.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import multiprocessing
+import os
+import sys
+import time
+from typing import Any
+
+import uvloop
+
+
+class Connection(asyncio.Protocol):
+    """One client. Sends the next request as soon as its answer is in."""
+
+    def __init__(self, load: Load, first: int) -> None:
+        self.load = load
+        self.turn = first
+        self.buffer = b""
+        self.need = 0
+        self.sent = 0.0
+        self.transport: Any = None
+
+    def connection_made(self, transport: Any) -> None:
+        self.transport = transport
+        self.ask()
+
+    def ask(self) -> None:
+        load = self.load
+        self.turn = (self.turn + 1) % len(load.requests)
+        self.sent = time.perf_counter()
+        self.transport.write(load.requests[self.turn])
+
+    def data_received(self, data: bytes) -> None:
+        if self.buffer:
+            data = self.buffer + data
+        if not self.need:
+            end = data.find(b"\r\n\r\n")
+            if end < 0:
+                self.buffer = data
+                return
+            start = data.find(b"content-length: ", 0, end)
+            if start < 0:
+                start = data.lower().find(b"content-length: ", 0, end)
+                if start < 0:
+                    self.load.fail(f"an answer without content-length: {data[:end]!r}")
+                    return
+            self.need = end + 4 + int(data[start + 16 : data.find(b"\r", start)])
+        if len(data) < self.need:
+            self.buffer = data
+            return
+        if len(data) > self.need:
+            self.load.fail("more bytes than the answer has")
+            return
+        self.need = 0
+        self.buffer = b""
+        load = self.load
+        now = time.perf_counter()
+        load.check(self.turn, data)
+        if load.measuring:
+            load.latencies.append(now - self.sent)
+        if load.running:
+            self.ask()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self.load.running:
+            self.load.fail(f"the server closed a connection: {exc}")
+
+
+class Load:
+    """One process's share of the connections."""
+
+    def __init__(self, host: str, port: int, workload: list[dict[str, Any]], sample: int) -> None:
+        self.requests = [encode(host, item["path"], item["body"]) for item in workload]
+        self.expected = [item["expect"] for item in workload]
+        self.sample = sample
+        self.seen = 0
+        self.checked = 0
+        self.latencies: list[float] = []
+        self.errors: list[str] = []
+        self.measuring = False
+        self.running = True
+
+    def check(self, turn: int, answer: bytes) -> None:
+        self.seen += 1
+        if not answer.startswith(b"HTTP/1.1 200"):
+            self.fail(f"status {answer[:300]!r}")
+        elif self.seen % self.sample == 0:
+            self.checked += 1
+            body = json.loads(answer[answer.index(b"\r\n\r\n") + 4 :])
+            got = body["predictions"] if "predictions" in body else body["outputs"][0]["data"]
+            if not same(got, self.expected[turn]):
+                self.fail(f"expected {self.expected[turn]}, got {got}")
+
+    def fail(self, why: str) -> None:
+        if len(self.errors) < 5:
+            self.errors.append(why)
+
+
+def same(got: Any, expected: Any) -> bool:
+    if isinstance(expected, list):
+        return len(got) == len(expected) and all(map(same, got, expected))
+    if isinstance(expected, float):
+        return abs(got - expected) <= 1e-5 * max(1.0, abs(expected))
+    return got == expected
+
+
+def encode(host: str, path: str, body: str) -> bytes:
+    data = body.encode()
+    return (
+        f"POST {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: load\r\nAccept: */*\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {len(data)}\r\n\r\n"
+    ).encode() + data
+
+
+async def drive(load: Load, host: str, port: int, connections: int, warm: float, seconds: float) -> float:
+    loop = asyncio.get_running_loop()
+    for number in range(connections):
+        await loop.create_connection(lambda number=number: Connection(load, number * 7919), host, port)
+    await asyncio.sleep(warm)
+    load.measuring = True
+    begun = time.perf_counter()
+    await asyncio.sleep(seconds)
+    load.measuring = False
+    took = time.perf_counter() - begun
+    load.running = False
+    return took
+
+
+def work(options: argparse.Namespace, connections: int, results: Any) -> None:
+    with open(options.workload) as file:
+        load = Load(options.host, options.port, json.load(file), options.sample)
+    took = uvloop.run(drive(load, options.host, options.port, connections, options.warm, options.seconds))
+    results.put((took, load.latencies, load.checked, load.errors))
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("workload")
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--connections", type=int, default=16)
+    parser.add_argument("--processes", type=int, default=1)
+    parser.add_argument("--warm", type=float, default=1.0, help="seconds before counting")
+    parser.add_argument("--seconds", type=float, default=5.0)
+    parser.add_argument("--sample", type=int, default=16, help="decode and compare one body in so many")
+    options = parser.parse_args()
+    processes = min(options.processes, options.connections)
+    share = [options.connections // processes + (n < options.connections % processes) for n in range(processes)]
+    context = multiprocessing.get_context("fork")
+    results = context.SimpleQueue()
+    workers = [context.Process(target=work, args=(options, count, results)) for count in share]
+    for worker in workers:
+        worker.start()
+    parts = [results.get() for _ in workers]
+    for worker in workers:
+        worker.join()
+    latencies = sorted(value for _, values, _, _ in parts for value in values)
+    errors = [error for part in parts for error in part[3]]
+    rate = sum(len(values) / took for took, values, _, _ in parts)
+    if not latencies:
+        errors.append("no answer came")
+        latencies = [0.0]
+    summary = {
+        "rate": round(rate, 1),
+        "requests": len(latencies),
+        "checked": sum(part[2] for part in parts),
+        "p50_ms": round(latencies[len(latencies) // 2] * 1000, 3),
+        "p99_ms": round(latencies[int(len(latencies) * 0.99)] * 1000, 3),
+        "connections": options.connections,
+        "errors": errors,
+    }
+    print(json.dumps(summary))
+    sys.stdout.flush()
+    os._exit(1 if errors else 0)
+
+
+if __name__ == "__main__":
+    main()

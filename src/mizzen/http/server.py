@@ -1,0 +1,186 @@
+"""A listening server: it hands each request to one handler, and ends well.
+
+Handlers are plain functions of an :class:`~mizzen.http.exchange.Exchange`. A model server takes bodies whole; a gateway
+sets ``streaming`` and gets the exchange as soon as its head is read. Time is counted in ticks of one timer for all
+connections, because a timer for each request would cost as much as parsing it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import ssl as tls
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from mizzen.http.connection import Connection
+from mizzen.http.exchange import Exchange
+from mizzen.http.headers import JSON, date_line
+
+Handler = Callable[[Exchange], None]
+
+# The body and encoded header lines for a request that never reached the handler: status and sentence go in.
+Refusal = Callable[[int, str], tuple[bytes, bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one client may ask of the server. Sizes in bytes, times in seconds.
+
+    Attributes:
+        head: request line and header fields together.
+        fields: number of header fields.
+        body: a whole body. Streamed bodies are bounded by back-pressure instead.
+        pipelined: requests of one connection under way at once; past that it is not read.
+        head_timeout: from a head's first byte to its last.
+        body_timeout: between two pieces of a body.
+        write_timeout: for which a client may take nothing of what is written to it.
+        keep_alive: between requests.
+        linger: for which a closed connection waits for the client to close too.
+    """
+
+    head: int = 64 * 1024
+    fields: int = 128
+    body: int = 128 * 1024 * 1024
+    pipelined: int = 64
+    head_timeout: float = 10.0
+    body_timeout: float = 30.0
+    write_timeout: float = 60.0
+    keep_alive: float = 65.0
+    linger: float = 2.0
+
+    @property
+    def shortest(self) -> float:
+        return min(self.head_timeout, self.body_timeout, self.write_timeout, self.keep_alive, self.linger)
+
+
+def json_refusal(status: int, message: str) -> tuple[bytes, bytes]:
+    return json.dumps({"error": message}, ensure_ascii=False).encode(), JSON
+
+
+class Server:
+    """An HTTP/1.1 server on the running event loop.
+
+    Args:
+        handler: answers an exchange, now or later.
+        streaming: call the handler when the head is read, with the body as a stream.
+        refusal: how errors that are found before the handler look.
+    """
+
+    def __init__(
+        self,
+        handler: Handler,
+        *,
+        limits: Limits | None = None,
+        streaming: bool = False,
+        refusal: Refusal = json_refusal,
+    ) -> None:
+        self.handler = handler
+        self.limits = limits or Limits()
+        self.streaming = streaming
+        self.refusal = refusal
+        self.draining = False
+        self.tasks: set[asyncio.Task[Any]] = set()
+        self.ticks = 0
+        self.tick = min(1.0, self.limits.shortest / 4)
+        self._connections: set[Connection] = set()
+        self._listeners: list[asyncio.Server] = []
+        self._timer: asyncio.TimerHandle | None = None
+        self._empty: asyncio.Future[None] | None = None
+        self._date = b""
+        self._date_second = 0
+
+    @property
+    def connections(self) -> int:
+        """How many clients are connected."""
+        return len(self._connections)
+
+    async def listen(
+        self,
+        host: str | None = None,
+        port: int = 0,
+        *,
+        sock: socket.socket | None = None,
+        ssl: tls.SSLContext | None = None,
+        backlog: int = 2048,
+    ) -> list[tuple[str, int]]:
+        """Accept connections at an address, or on a socket that is bound already.
+
+        Returns:
+            the addresses that it listens on; port 0 means any.
+
+        Raises:
+            OSError: the address is taken or not ours.
+        """
+        loop = asyncio.get_running_loop()
+        options: dict[str, Any] = {"backlog": backlog, "ssl": ssl}
+        if sock is not None:
+            listener = await loop.create_server(lambda: Connection(self), sock=sock, **options)
+        else:
+            listener = await loop.create_server(lambda: Connection(self), host, port, **options)
+        self._listeners.append(listener)
+        return [bound.getsockname()[:2] for bound in listener.sockets]
+
+    async def close(self, grace: float = 30.0) -> bool:
+        """Stop accepting, let what is under way finish within ``grace`` seconds, then end the rest.
+
+        Returns:
+            whether everything finished in time.
+        """
+        self.draining = True
+        for listener in self._listeners:
+            listener.close()
+        self._listeners.clear()
+        for connection in list(self._connections):
+            connection.close_if_idle()
+        finished = True
+        if self._connections:
+            self._empty = asyncio.get_running_loop().create_future()
+            try:
+                async with asyncio.timeout(grace):
+                    await self._empty
+            except TimeoutError:
+                finished = False
+            finally:
+                self._empty = None
+                for connection in list(self._connections):
+                    connection.abort()
+        tasks = list(self.tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        return finished
+
+    def opened(self, connection: Connection) -> int:
+        """A client has connected. Returns the time in ticks."""
+        self._connections.add(connection)
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(self.tick, self._sweep)
+        return self.ticks
+
+    def closed(self, connection: Connection) -> None:
+        """A client is gone."""
+        self._connections.discard(connection)
+        if not self._connections and self._empty is not None and not self._empty.done():
+            self._empty.set_result(None)
+
+    def _sweep(self) -> None:
+        self.ticks += 1
+        for connection in list(self._connections):
+            connection.check_time(self.ticks)
+        # An idle server sleeps: no connections, no timer.
+        self._timer = asyncio.get_running_loop().call_later(self.tick, self._sweep) if self._connections else None
+
+    def date(self) -> bytes:
+        """The ``date`` field, made anew once a second."""
+        now = int(time.time())
+        if now != self._date_second:
+            self._date_second = now
+            self._date = date_line(now)
+        return self._date

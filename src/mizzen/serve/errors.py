@@ -1,0 +1,80 @@
+"""What keeps a model server from answering, and the status each has.
+
+The statuses and wordings are KServe's (data plane reference, 1.4), with one rule of our own: bad input is 400 wherever
+it is found by us, and what a model's ``predict`` raises is 500 with its text.
+"""
+
+from __future__ import annotations
+
+from mizzen.errors import MizzenError
+
+
+class ServeError(MizzenError):
+    """Anything that this package raises. ``status`` is the HTTP status that it is answered with."""
+
+    status = 500
+
+
+class InvalidInput(ServeError):
+    """The request cannot be read as what its protocol asks for."""
+
+    status = 400
+
+
+class ModelNotFound(ServeError):
+    """No model has this name."""
+
+    status = 404
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"Model with name {name} does not exist.")
+
+
+class NotFound(ServeError):
+    """Nothing is served at this path."""
+
+    status = 404
+
+
+class MethodNotAllowed(ServeError):
+    """The path is served, but not with this method. ``allowed`` are those it has."""
+
+    status = 405
+
+    def __init__(self, method: str, path: str, allowed: list[str]) -> None:
+        super().__init__(f"{path} takes {' or '.join(allowed)}, not {method}")
+        self.allowed = allowed
+
+
+class ModelNotReady(ServeError):
+    """The model is known and cannot answer now."""
+
+    status = 503
+
+    def __init__(self, name: str, reason: str = "") -> None:
+        super().__init__(f"Model with name {name} is not ready." + (f" {reason}" if reason else ""))
+
+
+class ServerNotReady(ServeError):
+    """The server is about to end."""
+
+    status = 503
+
+    def __init__(self) -> None:
+        super().__init__("Server is not ready.")
+
+
+class InferenceError(ServeError):
+    """The model was asked and failed; the text is what it said."""
+
+
+class LoadError(ServeError):
+    """A model could not be loaded. The sentence names the file and the reason."""
+
+
+def describe(error: BaseException) -> tuple[int, str]:
+    """The HTTP status and the sentence for an error met while answering."""
+    if isinstance(error, ServeError):
+        return error.status, str(error)
+    text = str(error) or type(error).__name__
+    return (501 if isinstance(error, NotImplementedError) else 500), text

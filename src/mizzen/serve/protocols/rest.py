@@ -1,0 +1,98 @@
+"""What V1 and V2 share over REST: JSON out, errors as ``{"error": ...}``, and a call that ends in a response."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from typing import Any
+
+from mizzen.http.exchange import Exchange
+from mizzen.http.headers import JSON, encode
+from mizzen.serve import codecs
+from mizzen.serve.batching import Call
+from mizzen.serve.errors import MethodNotAllowed, ServeError, describe
+from mizzen.serve.metrics import ModelMetrics
+from mizzen.serve.model import Tensor
+
+logger = logging.getLogger(__name__)
+
+# A client that sends nonsense at full speed must not fill the log, nor keep the loop busy with tracebacks.
+LOG_EVERY = 1.0
+
+
+class _Log:
+    """Failures of models, in the log with their traceback, at most one a second."""
+
+    def __init__(self) -> None:
+        self._next = 0.0
+        self._left_out = 0
+
+    def failure(self, exchange: Exchange, error: BaseException) -> None:
+        now = time.monotonic()
+        if now < self._next:
+            self._left_out += 1
+            return
+        more = f" (and {self._left_out} failures like it were not logged)" if self._left_out else ""
+        self._next, self._left_out = now + LOG_EVERY, 0
+        target = exchange.target.decode("latin-1")
+        logger.error("%s %s failed%s", exchange.method.decode(), target, more, exc_info=error)
+
+
+_log = _Log()
+
+
+def reply(exchange: Exchange, value: Any, status: int = 200) -> None:
+    """Answer with a JSON value."""
+    exchange.respond(status, codecs.encode(value), JSON)
+
+
+def refuse(exchange: Exchange, error: BaseException) -> None:
+    """Answer with an error, in the shape that both protocols have."""
+    status, text = describe(error)
+    headers = JSON
+    if isinstance(error, MethodNotAllowed):
+        headers += encode([(b"allow", ", ".join(error.allowed).encode())])
+    if status >= 500 and not isinstance(error, ServeError | NotImplementedError):
+        _log.failure(exchange, error)
+    # Whatever a model raises must reach the client, lone surrogates and all.
+    text = text.encode("utf-8", "replace").decode()
+    exchange.respond(status, codecs.encode({"error": text}), headers)
+
+
+class RestCall(Call):
+    """A request whose answer goes back over HTTP.
+
+    Args:
+        encode: makes the response's body of the model's outputs.
+        began: when its handling began, on :func:`time.perf_counter`.
+    """
+
+    __slots__ = ("_encode", "_exchange", "_metrics")
+
+    def __init__(
+        self,
+        exchange: Exchange,
+        inputs: list[Tensor],
+        metrics: ModelMetrics,
+        encode: Callable[[list[Tensor]], bytes],
+        began: float,
+    ) -> None:
+        super().__init__(inputs, time.perf_counter())
+        self._exchange = exchange
+        self._metrics = metrics
+        self._encode = encode
+        metrics.preprocess.observe(self.arrived - began)
+        exchange.on_disconnect = self._cancel
+
+    def _cancel(self) -> None:
+        self.cancelled = True
+
+    def resolve(self, outputs: list[Tensor]) -> None:
+        began = time.perf_counter()
+        body = self._encode(outputs)
+        self._metrics.postprocess.observe(time.perf_counter() - began)
+        self._exchange.respond(200, body, JSON)
+
+    def reject(self, error: BaseException) -> None:
+        refuse(self._exchange, error)

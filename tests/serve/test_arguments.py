@@ -1,0 +1,136 @@
+"""The command line: KServe's arguments, all taken, none swallowed."""
+
+from __future__ import annotations
+
+import pytest
+
+from mizzen.serve.arguments import ArgumentError, Arguments, parse
+
+
+@pytest.mark.parametrize(
+    ("argv", "expected"),
+    [
+        ([], {}),
+        (["--model_name", "iris", "--model_dir=/mnt/models"], {"model_name": "iris", "model_dir": "/mnt/models"}),
+        (["--http_port=9000"], {"http_port": 9000}),
+        (["--timeout-keep-alive", "5"], {"keep_alive": 5.0}),
+        (["--host", "::1"], {"host": "::1"}),
+        (["--grace_period=2.5"], {"grace_period": 2.5}),
+        (["--batching", "off"], {"batching": False}),
+        (["--batching=on"], {"batching": True}),
+        (["--batching", "auto"], {"batching": None}),
+        (["--max_request_bytes", "1000"], {"max_request_bytes": 1000}),
+    ],
+)
+def test_what_has_an_effect(argv, expected):
+    assert parse(argv, {}) == Arguments(**expected)
+
+
+# The table of KServe's arguments (data plane reference, 4.1), with a value that asks for something.
+KSERVE = {
+    "--http_port": "8081",
+    "--grpc_port": "8082",
+    "--workers": "4",
+    "--max_threads": "8",
+    "--max_asyncio_workers": "8",
+    "--enable_grpc": "true",
+    "--enable_docs_url": "true",
+    "--enable_latency_logging": "yes",
+    "--configure_logging": "0",
+    "--log_config_file": "log.yaml",
+    "--access_log_format": "%s",
+    "--event-loop": "asyncio",
+    "--timeout-keep-alive": "70",
+    "--model_name": "m",
+    "--predictor_host": "a:80",
+    "--protocol": "v2",
+    "--predictor_protocol": "grpc-v2",
+    "--predictor_use_ssl": "T",
+    "--predictor_request_timeout_seconds": "9",
+    "--predictor_request_retries": "1",
+    "--grpc_max_send_message_length": "1",
+    "--grpc_max_receive_message_length": "1",
+}
+EFFECTIVE = {"--http_port", "--timeout-keep-alive", "--model_name"}
+
+
+@pytest.mark.parametrize("form", ["{} {}", "{}={}"])
+@pytest.mark.parametrize("option", KSERVE)
+def test_every_argument_of_kserves_is_taken_and_one_without_effect_is_named(option, form):
+    arguments = parse(form.format(option, KSERVE[option]).split(" "), {})
+    if option in EFFECTIVE:
+        assert arguments.warnings == []
+    else:
+        [warning] = arguments.warnings
+        assert warning.startswith(f"{option}=")
+        assert "has no effect" in warning
+
+
+def test_flags_without_a_value_are_taken_too():
+    [warning] = parse(["--enable_predictor_health_check", "--model_name", "m"], {}).warnings
+    assert "--enable_predictor_health_check" in warning
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        "--workers 1",
+        "--enable_grpc FALSE",
+        "--enable_grpc=off",
+        "--enable_docs_url n",
+        "--enable_latency_logging=false",
+        "--configure_logging true",
+        "--event-loop auto",
+        "--event-loop=uvloop",
+        "--predictor_request_retries 0",
+    ],
+)
+def test_what_asks_for_what_is_so_anyway_is_no_warning(argv):
+    assert parse(argv.split(), {}).warnings == []
+
+
+def test_unknown_arguments_are_named():
+    [warning] = parse(["--nthread", "4", "--model_name=m", "--new=x"], {}).warnings
+    assert warning == "unknown arguments are ignored: --nthread 4 --new=x"
+
+
+def test_arguments_are_not_guessed_from_their_beginning():
+    arguments = parse(["--model_n", "iris"], {})
+    assert arguments.model_name == "model"
+    assert len(arguments.warnings) == 1
+
+
+@pytest.mark.parametrize(
+    ("argv", "says"),
+    [
+        ("--http_port abc", "argument --http_port: 'abc' is not a port (0 to 65535)"),
+        ("--http_port 70000", "'70000' is not a port"),
+        ("--http_port", "argument --http_port: expected one argument"),
+        ("--enable_grpc maybe", "argument --enable_grpc: 'maybe' is neither true nor false"),
+        ("--timeout-keep-alive soon", "'soon' is not a number of seconds"),
+        ("--grace_period -1", "grace_period"),
+        ("--batching sometimes", "'sometimes' is neither true nor false"),
+        ("--max_request_bytes 0", "'0' is not a number of bytes"),
+        ("--workers many", "argument --workers"),
+        ("--ssl_certfile cert.pem", "--ssl_certfile and --ssl_keyfile must be given together"),
+    ],
+)
+def test_a_value_that_cannot_be_used_is_said(argv, says):
+    with pytest.raises(ArgumentError) as caught:
+        parse(argv.split(), {})
+    assert says in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("argv", "environ", "port"),
+    [
+        ("--ssl_certfile c --ssl_keyfile k", {}, 8443),
+        ("--ssl_certfile c --ssl_keyfile k --http_port 9000", {}, 9000),
+        ("", {"KSERVE_TLS_CERT_FILE": "c", "KSERVE_TLS_KEY_FILE": "k"}, 8443),
+        ("", {}, 8080),
+    ],
+)
+def test_https_has_its_own_port(argv, environ, port):
+    arguments = parse(argv.split(), environ)
+    assert arguments.http_port == port
+    assert (arguments.ssl_certfile is not None) == (port != 8080)
