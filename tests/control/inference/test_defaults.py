@@ -205,3 +205,32 @@ SPECS = st.recursive(JSON, lambda inner: st.dictionaries(FIELDS, inner, max_size
 def test_what_is_misshapen_is_left_to_the_schema(spec, metadata):
     for body in ({"spec": spec}, {"metadata": metadata, "spec": spec}, {"spec": metadata}):
         assert "spec" in defaulted(copy.deepcopy(body), RESOURCES)
+
+
+STORED = {"modelFormat": {"name": "sklearn"}, "storageUri": "file:///one"}
+
+
+def predictor_after_update(predictor: dict, stored: dict = STORED) -> dict:
+    """What an update makes of a predictor while a service with ``stored`` as its model is there."""
+    old = {"metadata": {"annotations": {"modelFormat": "sklearn"}}, "spec": {"predictor": {"model": stored}}}
+    new = {"metadata": {"annotations": {"modelFormat": "sklearn"}}, "spec": {"predictor": predictor}}
+    return defaulted(new, Config(), old)
+
+
+def test_a_shorthand_that_is_applied_again_takes_the_place_of_the_model_made_of_it():
+    """kubectl merges the manifest into what is stored, so both stand there."""
+    found = predictor_after_update({"sklearn": {"storageUri": "file:///two"}, "model": STORED})
+    model = {"modelFormat": {"name": "sklearn"}, "storageUri": "file:///two"}
+    assert found["spec"]["predictor"]["model"] == model
+    assert "sklearn" not in found["spec"]["predictor"]
+
+
+def test_another_shorthand_changes_the_format():
+    found = predictor_after_update({"xgboost": {"storageUri": "file:///two"}, "model": STORED})
+    assert found["spec"]["predictor"]["model"]["modelFormat"] == {"name": "xgboost"}
+    assert found["metadata"]["annotations"]["modelFormat"] == "xgboost"
+
+
+def test_a_shorthand_beside_a_model_that_was_changed_too_is_left_for_validation():
+    changed = {"sklearn": {"storageUri": "file:///two"}, "model": STORED | {"storageUri": "file:///three"}}
+    assert {"sklearn", "model"} <= set(predictor_after_update(changed)["spec"]["predictor"])

@@ -31,7 +31,7 @@ def default_inference_service(request: AdmissionRequest, reader: Reader) -> Admi
         config = _config(reader)
     except settings.ConfigError as error:
         return AdmissionResponse(allowed=False, message=str(error), code=500, reason="InternalError")
-    return AdmissionResponse(object=defaulted(request.object, config))
+    return AdmissionResponse(object=defaulted(request.object, config, request.old_object))
 
 
 def validate_inference_service(request: AdmissionRequest, reader: Reader) -> AdmissionResponse:

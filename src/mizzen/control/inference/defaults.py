@@ -19,8 +19,12 @@ _V2_FRAMEWORKS = ("triton", "onnx", "huggingface")
 _V2_FORMATS = ("triton", "vLLM")
 
 
-def defaulted(isvc: Mapping, config: Config) -> Mapping:
-    """A copy of the manifest with the defaults filled in."""
+def defaulted(isvc: Mapping, config: Config, old: Mapping | None = None) -> Mapping:
+    """A copy of the manifest with the defaults filled in.
+
+    Args:
+        old: what is stored now, on an update.
+    """
     spec = isvc.get("spec")
     if not isinstance(spec, dict) or not isinstance(spec.get("predictor"), dict):
         return isvc
@@ -38,10 +42,11 @@ def defaulted(isvc: Mapping, config: Config) -> Mapping:
     if isinstance(spec.get("canary"), list):
         spec["canary"] = [_with_predictor(entry) for entry in spec["canary"]]
     if written_mode != "ModelMesh":
-        spec["predictor"] = _with_model(spec["predictor"])
+        stored = _predictor(old)
+        spec["predictor"] = _with_model(spec["predictor"], stored.get("model"))
         format_name = _format_name(spec["predictor"])
-        if format_name:
-            annotations.setdefault(FORMAT_ANNOTATION, format_name)
+        if format_name and annotations.get(FORMAT_ANNOTATION) in (None, _format_name(stored)):
+            annotations[FORMAT_ANNOTATION] = format_name
     for component in ("transformer", "explainer", "predictor"):
         # ModelMesh has a controller of its own, to which the predictor goes as it was written.
         if isinstance(spec.get(component), dict) and (component != "predictor" or written_mode != "ModelMesh"):
@@ -57,13 +62,22 @@ def _with_predictor(canary: Any) -> Any:
     return canary | {"predictor": without_fractions(canary["predictor"])}
 
 
-def _with_model(predictor: Mapping) -> Mapping:
+def _predictor(isvc: Mapping | None) -> Mapping:
+    spec = (isvc or {}).get("spec")
+    predictor = spec.get("predictor") if isinstance(spec, dict) else None
+    return predictor if isinstance(predictor, dict) else {}
+
+
+def _with_model(predictor: Mapping, stored: Any) -> Mapping:
     """The shorthand (``sklearn: {...}``) in its normal form (``model: {modelFormat: {name: sklearn}, ...}``).
 
-    Two shorthands, or one beside a ``model``, stay as they are: validation refuses them by the names the user wrote.
+    A manifest with a shorthand that is applied again meets the ``model`` that was made of it the first time, and takes
+    its place. Two shorthands, or one beside a ``model`` that the user wrote, stay as they are: validation refuses them
+    by the names the user wrote.
     """
     found = [name for name in FRAMEWORKS if predictor.get(name) is not None]
-    if len(found) == 1 and predictor.get("model") is None and isinstance(predictor[found[0]], dict):
+    is_free = predictor.get("model") is None or predictor["model"] == stored
+    if len(found) == 1 and is_free and isinstance(predictor[found[0]], dict):
         name = found[0]
         model = {**predictor[name], "modelFormat": {"name": name}}
         if name in _V2_FRAMEWORKS and not model.get("protocolVersion"):
