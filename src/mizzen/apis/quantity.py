@@ -7,13 +7,19 @@ Source of the grammar and of the canonical form: the documentation of ``resource
 from __future__ import annotations
 
 import re
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal, InvalidOperation, localcontext
 
 from mizzen.errors import MizzenError
 
 _PATTERN = re.compile(r"^([+-]?(?:\d+\.?\d*|\.\d+))(?:(Ki|Mi|Gi|Ti|Pi|Ei|[numkMGTPE])|[eE]([+-]?\d+))?$", re.ASCII)
 _BINARY = {"Ki": 1, "Mi": 2, "Gi": 3, "Ti": 4, "Pi": 5, "Ei": 6}
 _DECIMAL = {"n": -9, "u": -6, "m": -3, "": 0, "k": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18}
+
+
+# Beyond this an amount is a mistake, and exact arithmetic with it would cost as much as it says.
+_LARGEST = Decimal(10) ** 30
+_LARGEST_EXPONENT = 60
+_DIGITS = 80
 
 
 class QuantityError(MizzenError):
@@ -31,10 +37,14 @@ def parse(text: str | float) -> Decimal:
     except InvalidOperation as error:
         raise QuantityError(f"{text!r} is not a quantity") from error
     if exponent is not None:
-        return value.scaleb(int(exponent))
-    if suffix in _BINARY:
-        return value * Decimal(1024) ** _BINARY[suffix]
-    return value.scaleb(_DECIMAL[suffix or ""])
+        value = value.scaleb(max(min(int(exponent), _LARGEST_EXPONENT), -_LARGEST_EXPONENT))
+    elif suffix in _BINARY:
+        value *= Decimal(1024) ** _BINARY[suffix]
+    else:
+        value = value.scaleb(_DECIMAL[suffix or ""])
+    if abs(value) > _LARGEST:
+        raise QuantityError(f"{text!r} is too large for a quantity")
+    return value
 
 
 def canonical(text: str | float) -> str:
@@ -42,6 +52,11 @@ def canonical(text: str | float) -> str:
 
     The family of the suffix (binary, decimal or exponent) stays; the number is a whole one below the next suffix.
     """
+    with localcontext(prec=_DIGITS):
+        return _canonical(text)
+
+
+def _canonical(text: str | float) -> str:
     value = parse(text)
     written = _PATTERN.match(str(text).strip())
     assert written is not None

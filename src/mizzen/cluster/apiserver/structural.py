@@ -222,14 +222,17 @@ def _list_type(schema: dict[str, Any], path: str) -> Iterator[Cause]:
     if not keys:
         yield required(place, "must not be empty if x-kubernetes-list-type is map")
         return
-    properties = items.get("properties") or {}
+    properties, demanded = items.get("properties") or {}, items.get("required") or ()
+    if not isinstance(properties, dict) or not isinstance(demanded, (list, tuple)):
+        # What is wrong with the items themselves is said where they stand.
+        return
     for index, key in enumerate(keys):
         found = properties.get(key)
         if not isinstance(found, dict):
             yield invalid_value(f"{place}[{index}]", key, "must be the name of a property of items")
         elif found.get("type") in ("array", "object"):
             yield invalid_value(f"{path}.items.properties[{key}].type", found["type"], "must be a scalar type")
-        elif "default" not in found and key not in (items.get("required") or ()):
+        elif "default" not in found and key not in demanded:
             text = "this property is in x-kubernetes-list-map-keys, so it must have a default or be a required property"
             yield required(f"{path}.items.properties[{key}].default", text)
     if len(set(keys)) != len(keys):

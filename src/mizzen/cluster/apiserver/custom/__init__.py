@@ -1,0 +1,1 @@
+"""Custom resources: kinds that come with their definition, at run time."""
