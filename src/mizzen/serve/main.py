@@ -24,7 +24,7 @@ from types import FrameType
 
 import msgspec
 
-from mizzen.errors import MizzenError
+from mizzen.errors import MizzenError, leave_termination_message
 from mizzen.http.server import Limits
 from mizzen.serve.arguments import ArgumentError, Arguments, parse
 from mizzen.serve.batching import Batching
@@ -76,7 +76,9 @@ def serve(directory: str | Path, *, name: str = "model", host: str | None = None
 
 
 def _failed(error: MizzenError) -> int:
-    print(f"mizzen: {' '.join(str(error).split())}", file=sys.stderr, flush=True)
+    sentence = " ".join(str(error).split())
+    leave_termination_message(sentence)
+    print(f"mizzen: {sentence}", file=sys.stderr, flush=True)
     return 1
 
 

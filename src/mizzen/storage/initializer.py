@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import signal
-import stat
 import sys
 import time
 from collections.abc import Iterator
@@ -16,17 +15,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
+from mizzen.errors import leave_termination_message
 from mizzen.storage.download import fetch
 from mizzen.storage.errors import StorageError, size
 from mizzen.storage.progress import Console
 from mizzen.storage.provider import Fetched
 from mizzen.storage.uris import one_line, shown
 
-TERMINATION_LOG = "MIZZEN_TERMINATION_LOG"
-
-_DEFAULT_TERMINATION_LOG = "/dev/termination-log"
-# The kubelet keeps no more of a termination message.
-_MAX_MESSAGE = 4096
 _USAGE = "usage: storage-initializer SRC DEST [SRC DEST ...]"
 
 
@@ -106,21 +101,9 @@ def _sweep(targets: list[str]) -> None:
 
 def _fail(console: Console, reason: str, status: int = 1) -> int:
     reason = one_line(reason)
-    _write_termination_message(reason)
+    leave_termination_message(reason)
     console.last(reason)
     return status
-
-
-def _write_termination_message(text: str) -> None:
-    path = os.environ.get(TERMINATION_LOG) or _DEFAULT_TERMINATION_LOG
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        with os.fdopen(descriptor, "wb") as file:
-            if stat.S_ISREG(os.fstat(descriptor).st_mode):
-                file.truncate()
-                file.write(text.encode("utf-8", "backslashreplace")[:_MAX_MESSAGE])
-    except OSError:
-        return  # No pod, or one whose termination message is taken from the log, which has the same line.
 
 
 if __name__ == "__main__":
