@@ -383,6 +383,11 @@ class Connection(asyncio.Protocol):
             self._transport.abort()
 
     @property
+    def closing(self) -> bool:
+        """Whether what is written no longer gets anywhere."""
+        return bool(self._transport.is_closing())
+
+    @property
     def peer(self) -> str:
         name = self._transport.get_extra_info("peername")
         return name[0] if isinstance(name, tuple) else ""

@@ -210,7 +210,8 @@ class Exchange:
             connection.write_paused or (self._held is not None and sum(map(len, self._held)) > HIGH)
         ):
             await connection.writable()
-        if self._state == GONE:
+        # A connection that was broken off takes nothing, never fills up, and is told of only at the loop's next turn.
+        if self._state == GONE or connection.closing:
             raise Disconnected("the client went away")
 
     def abort(self) -> None:
