@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from pathlib import Path
 
 from mizzen.cluster.node.runtime.client import PodParent
+from mizzen.up.aside import aside
 from mizzen.up.home import Home
 
 
 def end_pods(home: Home, grace: float) -> None:
     """End all containers of the installation, gracefully at first, and their parents.
-
-    Works in a forked child, because it needs an event loop and the supervisor must not have one.
 
     Args:
         grace: seconds that a container gets between SIGTERM and SIGKILL.
@@ -21,15 +19,7 @@ def end_pods(home: Home, grace: float) -> None:
     sockets = parents(home)
     if not sockets:
         return
-    pid = os.fork()
-    if pid == 0:
-        status = 1
-        try:
-            asyncio.run(_end(sockets, grace))
-            status = 0
-        finally:
-            os._exit(status)
-    os.waitpid(pid, 0)
+    aside(lambda: asyncio.run(_end(sockets, grace)))
 
 
 def parents(home: Home) -> list[Path]:

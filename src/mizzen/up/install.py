@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Iterable
 
 from mizzen.apis.meta import Mapping, ResourceDef
 from mizzen.control.inference import manifests
@@ -37,6 +38,19 @@ async def wait_for_api(client: Client) -> None:
             await asyncio.sleep(_PAUSE)
         else:
             return
+
+
+async def wait_for_kinds(client: Client, kinds: Iterable[ResourceDef]) -> None:
+    """Return when the API serves all of these kinds."""
+    for kind in kinds:
+        while True:
+            try:
+                await client.list_raw(kind, page=1)
+                break
+            except ApiError as error:
+                if error.code != 404:
+                    raise
+                await asyncio.sleep(_PAUSE)
 
 
 async def install(client: Client) -> None:

@@ -14,12 +14,13 @@ import time
 from collections.abc import Callable
 
 from mizzen import __version__
-from mizzen.cluster.apiserver.auth import ensure_credentials
+from mizzen.cluster.apiserver.auth import ensure_credentials, existing_credentials
 from mizzen.cluster.node.runtime.identity import Identity
 from mizzen.cluster.node.runtime.namespaces import probe
 from mizzen.cluster.node.runtime.network import AddressBlock
 from mizzen.cluster.node.runtime.spec import Isolation
 from mizzen.up import ports, state
+from mizzen.up.aside import aside
 from mizzen.up.ending import end_pods
 from mizzen.up.errors import UpError
 from mizzen.up.home import Home
@@ -54,10 +55,12 @@ def claim(home: Home, api_port: int, gateway_port: int) -> Surroundings:
     _lock(home)
     api = ports.listen(LOOPBACK, api_port, "--api-port")
     gateway = ports.listen(LOOPBACK, gateway_port, "--gateway-port")
+    # Making and checking certificates takes a library that no role needs.
+    aside(lambda: ensure_credentials(home.credentials))
     claimed = Surroundings(
         home=home,
         block=AddressBlock.claim(home.root),
-        credentials=ensure_credentials(home.credentials),
+        credentials=existing_credentials(home.credentials),
         api=Listener(api, api.getsockname()[1]),
         gateway=Listener(gateway, gateway.getsockname()[1]),
         isolation=probe(),
@@ -123,7 +126,12 @@ def run(claimed: Surroundings, say: Say, ready: Callable[[], None], *, backgroun
         end_pods(claimed.home, _POD_GRACE)
 
     roles = [
-        Role(name=member.name, main=process(claimed.home, member.name, member.main), keeps=member.keeps)
+        Role(
+            name=member.name,
+            main=process(claimed.home, member.name, member.main),
+            keeps=member.keeps,
+            once=member.once,
+        )
         for member in members(claimed)
     ]
     # The collector writes into every object it looks at; what it never looks at stays shared by the roles.

@@ -22,11 +22,11 @@ from mizzen.cluster.node.runtime.network import AddressBlock
 from mizzen.cluster.node.runtime.spec import Isolation
 from mizzen.cluster.workloads import manager
 from mizzen.control.inference.admission import ADMITTERS
-from mizzen.control.inference.controller import InferenceServices
+from mizzen.control.inference.controller import WATCHED, InferenceServices
 from mizzen.kube.client import Client
 from mizzen.kube.config import ClusterConfig
 from mizzen.up.home import Home
-from mizzen.up.install import install, wait_for_api
+from mizzen.up.install import install, wait_for_api, wait_for_kinds
 
 LOOPBACK = "127.0.0.1"
 
@@ -34,11 +34,12 @@ Ready = Callable[[], None]
 
 
 class Member(msgspec.Struct, frozen=True, kw_only=True):
-    """One role: its coroutine, and the listening socket that it takes over."""
+    """One role: its coroutine, the listening socket that it takes over, and whether it is done some time."""
 
     name: str
     main: Callable[[Ready], Coroutine[Any, Any, None]]
     keeps: socket.socket | None = None
+    once: bool = False
 
 
 class Listener(msgspec.Struct, frozen=True):
@@ -81,6 +82,7 @@ def members(around: Surroundings) -> list[Member]:
     """The roles in the order in which they start; the API server, which all others need, first."""
     return [
         Member(name="apiserver", main=lambda ready: _apiserver(around, ready), keeps=around.api.sock),
+        Member(name="install", main=lambda ready: _install(around), once=True),
         Member(name="node", main=lambda ready: _node(around, ready)),
         Member(name="controllers", main=lambda ready: _controllers(around, ready)),
         Member(name="gateway", main=lambda ready: _gateway(around, ready), keeps=around.gateway.sock),
@@ -112,8 +114,15 @@ async def _controllers(around: Surroundings, ready: Ready) -> None:
         async with asyncio.TaskGroup() as group:
             root_ca = around.credentials.ca.read_text()
             group.create_task(manager.run(client, ready=lambda: heard("workloads"), root_ca=root_ca))
-            await install(client)
+            await wait_for_kinds(client, WATCHED)
             group.create_task(InferenceServices(client).run(lambda: heard("inference")))
+
+
+async def _install(around: Surroundings) -> None:
+    """Apart from the controllers, because the definitions it makes take more memory than these need for ever after."""
+    async with Client(around.cluster, field_manager="mizzen") as client:
+        await wait_for_api(client)
+        await install(client)
 
 
 async def _gateway(around: Surroundings, ready: Ready) -> None:

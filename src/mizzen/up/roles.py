@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import faulthandler
+import gc
 import logging
 import logging.handlers
 import os
@@ -22,6 +23,7 @@ from mizzen.up.supervisor import Word
 
 _LOG_BYTES = 5 * 1024 * 1024
 _LOG_FILES = 3
+_SETTLED_AFTER = 3.0
 _PR_SET_NAME = 15
 _PR_SET_PDEATHSIG = 1
 
@@ -60,13 +62,25 @@ def process(home: Home, name: str, main: Main) -> Callable[[Callable[[Word], Non
 
 async def _until_told(main: Main, ready: Callable[[], None]) -> None:
     """Run a role's coroutine until it ends or SIGTERM cancels it."""
-    task = asyncio.create_task(main(ready))
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    loop = asyncio.get_running_loop()
+
+    def settled() -> None:
+        ready()
+        loop.call_later(_SETTLED_AFTER, _give_back)
+
+    task = asyncio.create_task(main(settled))
+    loop.add_signal_handler(signal.SIGTERM, task.cancel)
     try:
         await task
     except asyncio.CancelledError:
         if not task.cancelled():
             raise
+
+
+def _give_back() -> None:
+    """Return to the system what only the start has needed: lists of everything, and the largest definitions."""
+    gc.collect()
+    ctypes.CDLL(None).malloc_trim(0)
 
 
 def _sentence(group: BaseExceptionGroup[BaseException]) -> str:

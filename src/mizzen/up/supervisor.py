@@ -42,11 +42,13 @@ class Role(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         main: what the forked process does; gets a function to speak with and returns when the role has ended.
         keeps: the listening socket it takes over, if any; all others are closed in it.
+        once: whether it has something to do and then ends, instead of going on.
     """
 
     name: str
     main: Callable[[Callable[[Word], None]], None]
     keeps: socket.socket | None = None
+    once: bool = False
 
 
 class _Running:
@@ -58,6 +60,7 @@ class _Running:
         self.pipe = -1
         self.buffer = b""
         self.ready = False
+        self.done = False  # it had something to do once, and has done it
         self.restarts = 0
         self.started = 0.0
         self.due = 0.0  # when to start it again; 0 while it runs
@@ -209,7 +212,7 @@ class Supervisor:
         return True
 
     def _tell(self) -> None:
-        states = {name: (r.pid, r.ready, r.restarts) for name, r in self._roles.items()}
+        states = {name: (r.pid, r.ready, r.restarts) for name, r in self._roles.items() if not r.done}
         all_ready = all(running.ready for running in self._roles.values())
         self._was_ready = self._was_ready or all_ready
         self._changed(states, all_ready)
@@ -243,6 +246,10 @@ class Supervisor:
 
     def _died(self, name: str, running: _Running, status: int) -> None:
         code = os.waitstatus_to_exitcode(status)
+        if running.role.once and code == 0:
+            running.done = running.ready = True
+            self._tell()
+            return
         how = f"signal {-code}" if code < 0 else f"exit code {code}"
         why = running.failed or how
         if not self._was_ready:

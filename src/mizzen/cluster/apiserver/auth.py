@@ -124,12 +124,24 @@ def ensure_credentials(directory: Path, names: Iterable[str] = ()) -> Credential
         token_file = directory / "token"
         if not token_file.exists():
             _write(token_file, secrets.token_urlsafe(32).encode())
-        found = Credentials(directory, token_file.read_text().strip())
+        found = existing_credentials(directory)
         wanted = sorted({*_NAMES, *_ADDRESSES, socket.gethostname(), *names})
         _ensure_certificates(found, wanted)
     except (OSError, ValueError) as error:
         raise CredentialsError(f"{directory}: the credentials cannot be read or made: {error}") from error
     return found
+
+
+def existing_credentials(directory: Path) -> Credentials:
+    """The credentials that :func:`ensure_credentials` has made in ``directory``, without a look at the certificates.
+
+    Raises:
+        CredentialsError: there are none.
+    """
+    try:
+        return Credentials(directory, (directory / "token").read_text().strip())
+    except OSError as error:
+        raise CredentialsError(f"{directory}: the credentials cannot be read: {error}") from error
 
 
 def server_context(credentials: Credentials) -> ssl.SSLContext:
@@ -183,7 +195,7 @@ def _user_of(certificate: Mapping[str, Any]) -> User:
 
 
 def _ensure_certificates(found: Credentials, wanted: list[str]) -> None:
-    # Imported here: it costs 20 ms and 10 MB, and a server that finds its certificates in order never needs it.
+    # Imported here: it costs 20 ms and 10 MB, and a server that is given credentials never needs it.
     from cryptography import x509
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
 

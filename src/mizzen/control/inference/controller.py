@@ -40,6 +40,9 @@ from mizzen.kube.times import now
 
 log = logging.getLogger(__name__)
 
+# The kinds of CRDs that the controller watches, beside what every cluster has.
+WATCHED = (INFERENCE_SERVICE, SERVING_RUNTIME, CLUSTER_SERVING_RUNTIME, HTTP_ROUTE)
+
 STOP_ANNOTATION = "serving.kserve.io/stop"
 NO_UPDATE_ANNOTATION = "serving.kserve.io/disable-auto-update"
 
