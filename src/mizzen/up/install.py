@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections.abc import Iterable
 
+from mizzen.apis.apiextensions import CUSTOM_RESOURCE_DEFINITION
 from mizzen.apis.meta import Mapping, ResourceDef
 from mizzen.control.inference import manifests
 from mizzen.kube.children import HASH_ANNOTATION, apply_child, render_hash
@@ -19,13 +20,6 @@ from mizzen.kube.errors import ApiError
 
 log = logging.getLogger(__name__)
 
-_CRD = ResourceDef(
-    group="apiextensions.k8s.io",
-    version="v1",
-    kind="CustomResourceDefinition",
-    plural="customresourcedefinitions",
-    namespaced=False,
-)
 _PAUSE = 0.02
 
 
@@ -63,9 +57,11 @@ async def install(client: Client) -> None:
 
 async def _install_crd(client: Client, crd: Mapping) -> None:
     name = crd["metadata"]["name"]
-    await apply_child(client, _CRD, crd, await _live(client, _CRD, name, ""))
+    await apply_child(
+        client, CUSTOM_RESOURCE_DEFINITION, crd, await _live(client, CUSTOM_RESOURCE_DEFINITION, name, "")
+    )
     while True:
-        conditions = (await client.get(_CRD, name)).get("status", {}).get("conditions") or ()
+        conditions = (await client.get(CUSTOM_RESOURCE_DEFINITION, name)).get("status", {}).get("conditions") or ()
         if any(c["type"] == "Established" and c["status"] == "True" for c in conditions):
             return
         await asyncio.sleep(_PAUSE)

@@ -21,12 +21,12 @@ from gateway_objects import (
     slice_body,
 )
 from mizzen.apis import networking
+from mizzen.apis.apiextensions import CUSTOM_RESOURCE_DEFINITION
 from mizzen.apis.core import SERVICE
 from mizzen.apis.crd import crd
 from mizzen.apis.networking import ENDPOINT_SLICE, GATEWAY, GATEWAY_CLASS, HTTP_ROUTE, INGRESS
 from mizzen.cluster.gateway.attachment import CONTROLLER
 from mizzen.cluster.gateway.gateway import GatewayConfig, run
-from mizzen.cluster.gateway.sources import CRD
 from mizzen.http.server import Server
 from mizzen.kube.client import Client
 from mizzen.kube.config import ClusterConfig
@@ -78,7 +78,7 @@ class Installation:
             (networking.Gateway, GATEWAY),
             (networking.HTTPRoute, HTTP_ROUTE),
         ):
-            await self.client.create(CRD, crd(kind, definition))
+            await self.client.create(CUSTOM_RESOURCE_DEFINITION, crd(kind, definition))
         body = {
             "apiVersion": GATEWAY_CLASS.api_version,
             "kind": "GatewayClass",

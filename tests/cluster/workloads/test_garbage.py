@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from mizzen.apis.apiextensions import CUSTOM_RESOURCE_DEFINITION
 from mizzen.apis.apps import DEPLOYMENT, REPLICA_SET
 from mizzen.apis.core import CONFIG_MAP, NODE, POD, SECRET
 from mizzen.apis.meta import ResourceDef
@@ -17,13 +18,6 @@ from workload_cluster import Cluster, eventually
 from workload_objects import deployment_body
 
 NS = "default"
-CRD = ResourceDef(
-    group="apiextensions.k8s.io",
-    version="v1",
-    kind="CustomResourceDefinition",
-    plural="customresourcedefinitions",
-    namespaced=False,
-)
 WIDGET = ResourceDef(group="example.com", version="v1", kind="Widget", plural="widgets")
 
 
@@ -272,7 +266,7 @@ def _widgets() -> dict[str, Any]:
 
 
 async def _define_widgets(client: Client) -> None:
-    await client.create(CRD, _widgets())
+    await client.create(CUSTOM_RESOURCE_DEFINITION, _widgets())
 
     async def served() -> bool:
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from mizzen.apis.apiextensions import CUSTOM_RESOURCE_DEFINITION
 from mizzen.apis.core import CONFIG_MAP, SECRET
 from mizzen.apis.meta import ResourceDef
 from mizzen.cluster.workloads.kinds import Kinds
@@ -12,13 +13,6 @@ from mizzen.kube.informer import Change, Informer
 from workload_cluster import Cluster, eventually
 
 NS = "default"
-CRD = ResourceDef(
-    group="apiextensions.k8s.io",
-    version="v1",
-    kind="CustomResourceDefinition",
-    plural="customresourcedefinitions",
-    namespaced=False,
-)
 WIDGETS: Kind = ("example.com", "widgets")
 
 
@@ -56,7 +50,7 @@ async def test_every_kind_is_followed_by_its_metadata_alone(bare: Cluster) -> No
 
     news: list[None] = []
     kinds.on_new_kinds(lambda: news.append(None))
-    await client.create(CRD, _definition("v1"))
+    await client.create(CUSTOM_RESOURCE_DEFINITION, _definition("v1"))
 
     async def followed() -> bool:
         return kinds.informer(WIDGETS) is not None
@@ -70,7 +64,7 @@ async def test_every_kind_is_followed_by_its_metadata_alone(bare: Cluster) -> No
         return (WIDGETS, "+w") in seen
 
     await eventually(told)
-    await client.delete(CRD, "widgets.example.com")
+    await client.delete(CUSTOM_RESOURCE_DEFINITION, "widgets.example.com")
 
     async def forgotten() -> bool:
         return kinds.informer(WIDGETS) is None
@@ -85,7 +79,7 @@ def _told(change: Change) -> str:
 
 async def test_a_kind_in_several_versions_is_followed_once(bare: Cluster) -> None:
     client = bare.client
-    await client.create(CRD, _definition("v1", "v1beta1"))
+    await client.create(CUSTOM_RESOURCE_DEFINITION, _definition("v1", "v1beta1"))
     kinds = Kinds(client, [])
     seen: list[str] = []
     kinds.on_change(lambda kind, change: seen.append(_told(change)) if kind == WIDGETS else None)

@@ -11,9 +11,10 @@ import logging
 import time
 from collections.abc import Callable
 
+from mizzen.apis.apiextensions import CUSTOM_RESOURCE_DEFINITION
 from mizzen.cluster.apiserver.api import Api
 from mizzen.cluster.apiserver.builtin import events, namespaces
-from mizzen.cluster.apiserver.custom.definition import CLEANUP, DEFINITION
+from mizzen.cluster.apiserver.custom.definition import CLEANUP
 from mizzen.cluster.apiserver.custom.definitions import Definitions
 from mizzen.cluster.apiserver.deletion import DeleteOptions
 from mizzen.cluster.apiserver.metadata import is_ending
@@ -54,7 +55,7 @@ class Housekeeping:
     async def run(self) -> None:
         """Work until cancelled."""
         stops = [
-            self._store.observe(DEFINITION.qualified, self._changed),
+            self._store.observe(CUSTOM_RESOURCE_DEFINITION.qualified, self._changed),
             self._store.observe(_EVENTS, self._first_event),
         ]
         pause = _SOON
@@ -152,7 +153,7 @@ class Housekeeping:
 
     async def _change(self, name: str, change: Callable[[Object], Object]) -> None:
         """Change a definition, if it is still there."""
-        resource = self._resource(DEFINITION.qualified)
+        resource = self._resource(CUSTOM_RESOURCE_DEFINITION.qualified)
         try:
             await self._api.pipeline.change(resource, "", name, change, _OPTIONS)
         except ApiError as error:

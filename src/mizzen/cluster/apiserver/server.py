@@ -19,13 +19,14 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 from multidict import CIMultiDict
 
+from mizzen.apis.apiextensions import CUSTOM_RESOURCE_DEFINITION
 from mizzen.cluster.apiserver import builtin
 from mizzen.cluster.apiserver.api import Api, Request, method_not_allowed
 from mizzen.cluster.apiserver.auth import ANONYMOUS, Authenticator, server_context, unauthorized
 from mizzen.cluster.apiserver.builtin.addresses import Addresses
 from mizzen.cluster.apiserver.builtin.services import Services
 from mizzen.cluster.apiserver.config import ApiServerConfig
-from mizzen.cluster.apiserver.custom.definition import DEFINITION, CustomResourceDefinitions
+from mizzen.cluster.apiserver.custom.definition import CustomResourceDefinitions
 from mizzen.cluster.apiserver.custom.definitions import Definitions
 from mizzen.cluster.apiserver.discovery import Discovery
 from mizzen.cluster.apiserver.housekeeping import Housekeeping
@@ -79,7 +80,7 @@ async def run(config: ApiServerConfig, *, ready: Callable[[], None]) -> None:
         registry = Registry(builtin.resources(services))
         api = Api(config, store, registry)
         definitions = Definitions(store, registry, api.hubs.close_one)
-        registry.replace(DEFINITION.qualified, [CustomResourceDefinitions(definitions.taken)])
+        registry.replace(CUSTOM_RESOURCE_DEFINITION.qualified, [CustomResourceDefinitions(definitions.taken)])
         stack.callback(definitions.follow())
         housekeeping = Housekeeping(api, definitions)
         await housekeeping.prepare()

@@ -11,8 +11,9 @@ import asyncio
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
+from mizzen.apis.apiextensions import CUSTOM_RESOURCE_DEFINITION
 from mizzen.apis.core import NAMESPACE, SERVICE, Service
-from mizzen.apis.meta import Object, ResourceDef
+from mizzen.apis.meta import Object
 from mizzen.apis.networking import (
     ENDPOINT_SLICE,
     GATEWAY,
@@ -38,13 +39,6 @@ from mizzen.kube.informer import Change, Informer, Key
 
 R = TypeVar("R", bound=Object)
 
-CRD = ResourceDef(
-    group="apiextensions.k8s.io",
-    version="v1",
-    kind="CustomResourceDefinition",
-    plural="customresourcedefinitions",
-    namespaced=False,
-)
 
 # HTTPRoutes by the Gateways that they name as parents, and by the Services that they name as backends.
 GATEWAY_INDEX = "gateway"
@@ -75,7 +69,7 @@ class Sources:
         self.http_routes = Informer(
             client, HTTP_ROUTE, indexes={GATEWAY_INDEX: _parents_of, BACKEND_INDEX: _backends_of}
         )
-        self._definitions = Informer(client, CRD, metadata_only=True)
+        self._definitions = Informer(client, CUSTOM_RESOURCE_DEFINITION, metadata_only=True)
         self._built_in = [self.services, self.slices, self.ingresses, self.namespaces, self._definitions]
         self._custom = {one.resource.qualified: one for one in (self.classes, self.gateways, self.http_routes)}
         self._running: dict[str, asyncio.Task[None]] = {}

@@ -14,6 +14,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 
+from mizzen.apis.apiextensions import CUSTOM_RESOURCE_DEFINITION
 from mizzen.apis.meta import ResourceDef
 from mizzen.cluster.workloads.owners import Kind
 from mizzen.kube.client import Client, Unreachable
@@ -25,7 +26,6 @@ log = logging.getLogger(__name__)
 
 _NOT_WATCHED = {("", "events"), ("events.k8s.io", "events"), ("coordination.k8s.io", "leases")}
 _NEEDED = {"list", "watch", "delete"}
-_CRDS = ("apiextensions.k8s.io", "customresourcedefinitions")
 _SETTLING = 0.1
 _LONGEST_PAUSE = 30.0
 
@@ -116,7 +116,7 @@ class Kinds:
             informer = Informer(self._client, resource, metadata_only=True)
             self._tasks[kind] = group.create_task(informer.run())
         self._informers[kind] = informer
-        if kind == _CRDS:
+        if kind == kind_of(CUSTOM_RESOURCE_DEFINITION):
             informer.on_change(lambda change: self._stale.set())
         for handler in self._handlers:
             _follow(informer, kind, handler)

@@ -8,21 +8,12 @@ from typing import Any
 
 import orjson
 
-from mizzen.apis.meta import ResourceDef
+from mizzen.apis.apiextensions import CUSTOM_RESOURCE_DEFINITION
 from mizzen.cluster.apiserver import jsonpath, schema
 from mizzen.cluster.apiserver.resources import STATUS, Column, Object, Resource, at, fill
 from mizzen.kube import times
 from mizzen.kube.errors import Cause, duplicate, invalid_value, required, unsupported
 
-DEFINITION = ResourceDef(
-    group="apiextensions.k8s.io",
-    version="v1",
-    kind="CustomResourceDefinition",
-    plural="customresourcedefinitions",
-    namespaced=False,
-    short_names=("crd", "crds"),
-    categories=("api-extensions",),
-)
 # Keeps a definition until its objects are gone.
 CLEANUP = "customresourcecleanup.apiextensions.k8s.io"
 
@@ -38,7 +29,7 @@ Taken = Callable[[str, str], dict[str, set[str]]]
 class CustomResourceDefinitions(Resource):
     """``taken(group, name)`` gives the names in a group that definitions other than ``name`` hold."""
 
-    definition = DEFINITION
+    definition = CUSTOM_RESOURCE_DEFINITION
     counts_generation = True
     subresources = (STATUS,)
 

@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 import orjson
 
-from mizzen.cluster.apiserver.custom.definition import DEFINITION, is_conflicting, is_established
+from mizzen.apis.apiextensions import CUSTOM_RESOURCE_DEFINITION
+from mizzen.cluster.apiserver.custom.definition import is_conflicting, is_established
 from mizzen.cluster.apiserver.custom.resource import CustomResource, identity_of
 from mizzen.cluster.apiserver.metadata import is_ending
 from mizzen.cluster.apiserver.registry import Registry
@@ -35,9 +36,9 @@ class Definitions:
 
     def follow(self) -> Callable[[], None]:
         """Serve what is stored, and follow every change; returns how to stop."""
-        for entry in self._store.shelf(DEFINITION.qualified).newest():
+        for entry in self._store.shelf(CUSTOM_RESOURCE_DEFINITION.qualified).newest():
             self._settle(entry.decode())
-        return self._store.observe(DEFINITION.qualified, self._changed)
+        return self._store.observe(CUSTOM_RESOURCE_DEFINITION.qualified, self._changed)
 
     def taken(self, group: str, name: str) -> dict[str, set[str]]:
         """The names in a group that are held by others than the definition ``name``."""
