@@ -231,3 +231,32 @@ async def test_an_idle_server_writes_nothing(server: Server, api: Api) -> None:
     await api.get(MAPS)
     await asyncio.sleep(1)
     assert state() == before
+
+
+async def test_watchers_that_hang_up_while_they_are_told_leave_no_trace(
+    server: Server, api: Api, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A client that is killed in the middle of a watch is everyday life, and no error of ours."""
+    (await api.create(MAPS, config_map("a"))).ok()
+    watch = f"GET {MAPS}?watch=true HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {server.token}\r\n\r\n".encode()
+    over = asyncio.Event()
+
+    async def change() -> None:
+        number = 0
+        while not over.is_set():
+            number += 1
+            (await api.patch(f"{MAPS}/a", {"data": {"a": str(number)}})).ok()
+
+    async def come_and_go() -> None:
+        for _ in range(30):
+            reader, writer = await connected(server)
+            writer.write(watch)
+            assert (await reader.readline()).startswith(b"HTTP/1.1 200")
+            writer.close()
+
+    async with asyncio.TaskGroup() as group:
+        changing = group.create_task(change())
+        await asyncio.gather(*(come_and_go() for _ in range(8)))
+        over.set()
+        await changing
+    assert [record.getMessage() for record in caplog.records if record.levelname == "ERROR"] == []

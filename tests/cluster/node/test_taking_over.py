@@ -155,7 +155,7 @@ async def test_the_agent_is_killed_in_the_middle_of_everything(bare: World) -> N
         await bare.spawn()
     for name in names:
         pod = await bare.finished(name)
-        assert pod["status"]["phase"] == "Succeeded", pod["status"]
+        assert pod["status"]["phase"] == "Succeeded", json.dumps(pod["status"], indent=1)
         assert await bare.log(name) == "init\nmain\n"
 
 

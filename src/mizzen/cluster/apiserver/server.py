@@ -128,11 +128,12 @@ class Server:
     async def _answer(self, http: web.BaseRequest) -> web.StreamResponse:
         try:
             return await self._answered(http)
-        except TimeoutError:
-            # The client has stopped reading or writing in the middle; there is nothing left to say to it.
+        except (ConnectionError, TimeoutError):
+            # The client has gone, or has stopped reading or writing in the middle. There is nothing left to say to it:
+            # what is returned here finds the connection closed, which aiohttp takes quietly.
             if http.transport is not None:
                 http.transport.abort()
-            raise ConnectionResetError("the client stalled") from None
+            return web.Response()
 
     async def _answered(self, http: web.BaseRequest) -> web.StreamResponse:
         try:

@@ -34,6 +34,8 @@ from mizzen.cluster.node.runtime.spec import THREAD_VARIABLES, ProcessSpec
 Threads = Callable[[int], None]
 
 _MOST_WARNINGS = 20
+# Two that nobody can handle, and two that every Python program ignores, as an entry expects; see :func:`execute`.
+_LEFT_ALONE = {signal.SIGKILL, signal.SIGSTOP, signal.SIGPIPE, signal.SIGXFSZ}
 # Below this nice value a pod would starve on a busy laptop, whatever small share it asked for.
 _NICEST = 5
 
@@ -95,7 +97,8 @@ def _detach(stdout: int, stderr: int, keep: Sequence[int]) -> None:
     The parent has 0 to 2 open itself, so none of the descriptors given here is one of these.
     """
     signal.set_wakeup_fd(-1)
-    for signum in (signal.SIGCHLD, signal.SIGTERM, signal.SIGHUP):
+    for signum in signal.valid_signals() - _LEFT_ALONE:
+        # Also what was ignored before this program began, as a shell does to what it puts into the background.
         signal.signal(signum, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     os.setsid()

@@ -78,8 +78,8 @@ class Loop:
         self._running = True
         while self._running:
             for key, events in self._selector.select(self._wait()):
-                # What ran before in this round may have closed it.
-                if self._selector.get_map().get(key.fileobj) is key:
+                # What ran before in this round may have closed it; then only its number can still be asked for.
+                if self._selector.get_map().get(key.fd) is key:
                     key.data(events)
             now = time.monotonic()
             while self._running and self._timers and self._timers[0][0] <= now:
