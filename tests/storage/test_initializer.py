@@ -64,7 +64,7 @@ def test_the_last_line_says_which_and_why(model: Path, tmp_path: Path) -> None:
     assert ended.returncode == 1
     assert ended.stdout.startswith(f"fetched {model}: 1 entry linked")
     last = ended.stderr.splitlines()[-1]
-    assert last.startswith("/no/such\\nmodel: there is no /no/such\\nmodel here (looked for 'no' in /)")
+    assert last.startswith("/no/such\\nmodel: it does not exist: there is no 'no' in /")
     assert log.read_text() == last
 
 
@@ -81,7 +81,7 @@ def test_a_termination_log_that_is_no_file(tmp_path: Path) -> None:
     for log in (tmp_path, tmp_path / "pipe", tmp_path / "missing", Path("/dev/null"), Path("/dev/full")):
         ended = run("/no/such/model", tmp_path / "out", MIZZEN_TERMINATION_LOG=str(log))
         assert ended.returncode == 1
-        assert ended.stderr.splitlines()[-1].startswith("/no/such/model: there is no")
+        assert ended.stderr.splitlines()[-1].startswith("/no/such/model: it does not exist")
     assert not (tmp_path / "missing").exists()
 
 

@@ -108,8 +108,7 @@ def test_a_missing_path_says_where_the_way_ends(tmp_path: Path) -> None:
     uri = f"file://{tmp_path}/models/iris"
     with pytest.raises(StorageError) as raised:
         download(uri, tmp_path / "out")
-    assert str(raised.value).startswith(f"{uri}: there is no {tmp_path}/models/iris here")
-    assert f"looked for 'models' in {tmp_path}" in str(raised.value)
+    assert str(raised.value) == f"{uri}: it does not exist: there is no 'models' in {tmp_path}"
     assert not (tmp_path / "out").exists()
 
 
@@ -121,7 +120,7 @@ def test_a_dead_link_says_what_it_points_to(tmp_path: Path) -> None:
 
 def test_a_path_through_a_file(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(StorageError, match=r"looked for 'model' in .*/file"):
+    with pytest.raises(StorageError, match=r"/file/model: it does not exist: \S*/file is no folder"):
         download(tmp_path / "file" / "model")
 
 

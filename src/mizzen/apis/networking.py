@@ -5,7 +5,7 @@ The Gateway API is not built into Kubernetes; its CRDs are made from the structs
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import msgspec
 from msgspec import UNSET
@@ -248,6 +248,11 @@ class HTTPRouteStatus(Schema):
 class HTTPRoute(Object):
     """Routes requests of some hostnames to Services, by path, header and weight."""
 
+    PRINTER_COLUMNS: ClassVar[tuple[tuple[str, str, str], ...]] = (
+        ("Hostnames", "string", ".spec.hostnames"),
+        ("Age", "date", ".metadata.creationTimestamp"),
+    )
+
     spec: HTTPRouteSpec = msgspec.field(default_factory=HTTPRouteSpec)
     status: HTTPRouteStatus = msgspec.field(default_factory=HTTPRouteStatus)
 
@@ -277,6 +282,13 @@ class GatewayStatus(Schema):
 class Gateway(Object, kw_only=True):
     """A door to the cluster, which HTTPRoutes name as their parent."""
 
+    PRINTER_COLUMNS: ClassVar[tuple[tuple[str, str, str], ...]] = (
+        ("Class", "string", ".spec.gatewayClassName"),
+        ("Address", "string", ".status.addresses[*].value"),
+        ("Programmed", "string", ".status.conditions[?(@.type=='Programmed')].status"),
+        ("Age", "date", ".metadata.creationTimestamp"),
+    )
+
     spec: GatewaySpec
     status: GatewayStatus = msgspec.field(default_factory=GatewayStatus)
 
@@ -293,6 +305,12 @@ class GatewayClassStatus(Schema):
 
 class GatewayClass(Object, kw_only=True):
     """Which program opens the Gateways of a class."""
+
+    PRINTER_COLUMNS: ClassVar[tuple[tuple[str, str, str], ...]] = (
+        ("Controller", "string", ".spec.controllerName"),
+        ("Accepted", "string", ".status.conditions[?(@.type=='Accepted')].status"),
+        ("Age", "date", ".metadata.creationTimestamp"),
+    )
 
     spec: GatewayClassSpec
     status: GatewayClassStatus = msgspec.field(default_factory=GatewayClassStatus)

@@ -79,10 +79,9 @@ def _missing(path: Path) -> str:
         return f"{path} is a link to {path.readlink()}, and that does not exist here"
     whole = path.absolute()
     there = next((place for place in whole.parents if os.path.lexists(place)), Path("/"))
-    return (
-        f"there is no {whole} here (looked for {whole.relative_to(there).parts[0]!r} in {there}); "
-        "inside a pod only what is mounted there exists"
-    )
+    if not there.is_dir():
+        return f"it does not exist: {there} is no folder"
+    return f"it does not exist: there is no {whole.relative_to(there).parts[0]!r} in {there}"
 
 
 def _entries(path: Path) -> list[Path]:

@@ -1,0 +1,259 @@
+"""The pages of ``docs/`` as something to run, so that what they print is what comes out.
+
+Three marks after a fence's language say what a block is:
+
+``yaml file=iris.yaml``
+    the block is the content of a file; it is written when the page's turn comes to it.
+``console run``
+    lines that begin with ``$`` are typed in, in their order, and what stands below each must come out.
+``console run kubectl``
+    the same, left out on a machine without kubectl.
+
+Everything else is text to read. What differs from run to run (times, addresses, hashes) is masked on both sides, a line
+``...`` stands for any lines, and a command that looks at what is still on its way is asked again for a while.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import msgspec
+
+DOCS = Path(__file__).parent.parent / "docs"
+# Where the pages' reader is at home.
+HOME = "/home/user"
+PATIENCE = 20.0
+
+_FENCE = re.compile(r"^```(\S*)[ ]?(.*)$")
+_LOOKS = re.compile(r"(mizzen (get|describe|logs|predict|status)|kubectl (get|describe|logs|rollout)|curl|tail|grep)\b")
+_STAYS = re.compile(r"(export|unset|eval)\b")
+_MASKS = (
+    (re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d([.,]\d+)?Z?( \d+ mizzen)?"), "<time>"),
+    (re.compile(r"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b"), "<uuid>"),
+    (re.compile(r"\b127\.\d+\.\d+\.\d+(?<!127\.0\.0\.1)"), "<address>"),
+    (re.compile(r"(?<=-)[bcdfghjklmnpqrstvwxz2456789]{8,10}(-[bcdfghjklmnpqrstvwxz2456789]{5})?\b"), "<id>"),
+    (re.compile(r"\b\d+(\.\d+)? (ms|s|MiB/s|KiB/s|GiB/s)\b"), "<amount>"),
+    (re.compile(r"(?<![\w.])(\d+[dhms]){1,2}( \(x\d+\))?(?!\w)"), "<age>"),
+    (re.compile(r"\(pid \d+"), "(pid <pid>"),
+    (re.compile(r"\bprocess \d+"), "process <pid>"),
+    (re.compile(r"(?<=uid: )\S+"), "<uuid>"),
+)
+
+
+class Block(msgspec.Struct, frozen=True):
+    """One fenced block: the page and line it begins at, its language, the words after that, and its text."""
+
+    page: str
+    line: int
+    language: str
+    words: tuple[str, ...]
+    text: str
+
+    @property
+    def file(self) -> str:
+        """The file whose content it is, or empty."""
+        return next((word.removeprefix("file=") for word in self.words if word.startswith("file=")), "")
+
+    @property
+    def runs(self) -> bool:
+        return "run" in self.words
+
+    @property
+    def needs_kubectl(self) -> bool:
+        return "kubectl" in self.words
+
+
+class Step(msgspec.Struct, frozen=True):
+    """One command of a block, and what the page says comes out."""
+
+    where: str
+    command: str
+    printed: str
+
+
+def pages() -> list[Path]:
+    return sorted(DOCS.glob("*.md"))
+
+
+def blocks(page: Path) -> Iterator[Block]:
+    """The fenced blocks of a page, in their order."""
+    opened: tuple[int, str, str] | None = None
+    text: list[str] = []
+    for number, line in enumerate(page.read_text().splitlines(), 1):
+        fence = _FENCE.match(line)
+        if opened is None and fence:
+            opened, text = (number, fence[1], fence[2]), []
+        elif opened is not None and line == "```":
+            yield Block(page.name, opened[0], opened[1], tuple(opened[2].split()), "".join(f"{one}\n" for one in text))
+            opened = None
+        elif opened is not None:
+            text.append(line)
+    assert opened is None, f"{page.name}:{opened[0] if opened else 0}: the block is not closed"
+
+
+def steps(block: Block) -> list[Step]:
+    """The commands of a block. A command that ends with a backslash goes on in the next line."""
+    found: list[tuple[int, list[str], list[str]]] = []
+    for number, line in enumerate(block.text.splitlines(), block.line + 1):
+        if line.startswith("$ "):
+            found.append((number, [line[2:]], []))
+        elif found and found[-1][1][-1].endswith("\\") and not found[-1][2]:
+            found[-1][1].append(line)
+        else:
+            assert found, f"{block.page}:{number}: the block begins with an answer"
+            found[-1][2].append(line)
+    return [Step(f"{block.page}:{number}", "\n".join(command), "\n".join(out)) for number, command, out in found]
+
+
+def masked(text: str) -> list[str]:
+    """The lines of an output without what differs from run to run, and without the width of columns."""
+    for pattern, word in _MASKS:
+        text = pattern.sub(word, text)
+    return [line for line in (" ".join(line.split()) for line in text.splitlines()) if line]
+
+
+def agrees(printed: str, came_out: str) -> bool:
+    """Whether an output is what a page prints; a line ``...`` stands for any number of lines."""
+    pattern = "".join("(.*\n)*" if line == "..." else re.escape(line) + "\n" for line in masked(printed))
+    return re.fullmatch(pattern, "".join(f"{line}\n" for line in masked(came_out))) is not None
+
+
+class Reader:
+    """Somebody who follows pages, in a home of their own.
+
+    Args:
+        folder: stands for the home that the pages speak of; short, because sockets are made below it.
+        kubectl: the binary to be found as ``kubectl``, if there is one.
+    """
+
+    def __init__(self, folder: Path, kubectl: Path | None) -> None:
+        self._folder = folder
+        self._has_kubectl = kubectl is not None
+        self._server: subprocess.Popen[str] | None = None
+        self._real = {HOME: str(folder)}
+        commands = folder / ".commands"
+        commands.mkdir()
+        for name, words in (("mizzen", f"{sys.executable} -m mizzen.cli"), ("python", sys.executable)):
+            (commands / name).write_text(f'#!/bin/sh\nexec {words} "$@"\n')
+            (commands / name).chmod(0o755)
+        if kubectl is not None:
+            (commands / "kubectl").symlink_to(kubectl)
+        hidden = re.compile(r"KUBECONFIG|MIZZEN_\w+|REQUESTS_CA_BUNDLE|CURL_CA_BUNDLE|SSL_CERT_\w+|\w+_proxy", re.I)
+        self._environment = {name: value for name, value in os.environ.items() if not hidden.fullmatch(name)}
+        self._environment |= {"HOME": str(folder), "PATH": f"{commands}:{os.environ['PATH']}", "COLUMNS": "120"}
+        self._first_environment = dict(self._environment)
+
+    def follow(self, page: Path) -> None:
+        """Do what a page says from its top to its end; stops at the first thing that is not as printed."""
+        self._environment = dict(self._first_environment)
+        for block in blocks(page):
+            if block.file:
+                file = self._folder / block.file
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_text(self._here(block.text))
+            elif block.runs and (self._has_kubectl or not block.needs_kubectl):
+                for step in steps(block):
+                    self.take(step)
+
+    def take(self, step: Step) -> None:
+        """Type a command in, and compare what comes out."""
+        if _STAYS.match(step.command):
+            self._environment = self._changed_environment(self._here(step.command))
+            return
+        if step.command.startswith("mizzen serve"):
+            came_out = self._serve(step.command)
+        else:
+            came_out = self.output(step.command)
+        deadline = time.monotonic() + (PATIENCE if _LOOKS.match(step.command) else 0.0)
+        while not agrees(step.printed, came_out) and time.monotonic() < deadline:
+            time.sleep(0.2)
+            came_out = self.output(step.command)
+        assert agrees(step.printed, came_out), (
+            f"{step.where}: $ {step.command}\nthe page says:\n{step.printed}\nit came out:\n{came_out}"
+        )
+
+    def output(self, command: str) -> str:
+        """What a command prints on both streams, as it would read in the home that the pages speak of."""
+        starts = command.startswith("mizzen up")
+        printed = self._printed(f"{command} --api-port 0 --gateway-port 0" if starts else command)
+        if starts:
+            self._learn_addresses()
+        return self._there(printed)
+
+    def _printed(self, command: str) -> str:
+        done = subprocess.run(
+            ["bash", "-c", self._here(command)],
+            cwd=self._folder,
+            env=self._environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        return done.stdout
+
+    def ensure_up(self) -> None:
+        if '"ready": true' not in self.output("mizzen status -o json"):
+            self.output("mizzen up -d")
+
+    def end(self) -> None:
+        self._end_server()
+        self.output("mizzen down")
+
+    def _changed_environment(self, command: str) -> dict[str, str]:
+        """The shell's variables after a command that changes them."""
+        done = subprocess.run(
+            ["bash", "-c", f"{command}\nenv -0"], env=self._environment, stdout=subprocess.PIPE, text=True, check=True
+        )
+        return dict(pair.split("=", 1) for pair in done.stdout.split("\0") if pair)
+
+    def _learn_addresses(self) -> None:
+        status = json.loads(self._printed("mizzen status -o json"))
+        if status["ready"]:
+            self._real["127.0.0.1:7443"] = status["api"]["url"].removeprefix("https://")
+            self._real["127.0.0.1:7080"] = status["gateway"]["url"].removeprefix("http://")
+
+    def _serve(self, command: str) -> str:
+        """A server in the background, on any port; what it prints before it is silent."""
+        self._end_server()
+        words = [sys.executable, "-m", "mizzen.cli", *command.split()[1:], "--port", "0"]
+        self._server = subprocess.Popen(
+            words, cwd=self._folder, env=self._environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        )
+        assert self._server.stdout is not None
+        said = "".join(self._server.stdout.readline() for _ in range(4))
+        found = re.search(r"127\.0\.0\.1:\d+", said)
+        assert found, f"{command}: it says {said!r}"
+        self._real["127.0.0.1:8080"] = found[0]
+        return self._there(said)
+
+    def _end_server(self) -> None:
+        if self._server is not None:
+            with suppress(ProcessLookupError):
+                self._server.send_signal(signal.SIGINT)
+            self._server.wait(timeout=PATIENCE)
+            assert self._server.stdout is not None
+            self._server.stdout.close()
+            self._server = None
+
+    def _here(self, text: str) -> str:
+        for theirs, ours in self._real.items():
+            text = text.replace(theirs, ours)
+        return text
+
+    def _there(self, text: str) -> str:
+        for theirs, ours in self._real.items():
+            text = text.replace(ours, theirs)
+        return text.replace(f"{HOME}/.commands/", "").replace(shutil.which("bash") or "bash", "bash")
