@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import socket
@@ -85,7 +86,8 @@ def test_a_home_of_the_same_path_in_another_place_is_another_home(tmp_path: Path
 
 
 @pytest.mark.skipif(not second_user(), reason="needs a second user")
-def test_users_share_the_folder_and_leave_each_others_files_alone() -> None:
+def test_users_share_the_blocks() -> None:
+    """Whatever their umasks: one user at a time has a block, and what nobody has is free to all."""
     with tempfile.TemporaryDirectory() as name:
         place = Path(name)
         place.chmod(0o777)
@@ -99,12 +101,20 @@ def test_users_share_the_folder_and_leave_each_others_files_alone() -> None:
 
         number = in_child(lambda: claim("theirs"), 65534)
         assert folder.stat().st_mode & 0o7777 == 0o1777
-        # The block is free again, but the file is theirs: a third user cannot write there whose it is, and goes on.
-        assert in_child(lambda: network._open(folder / f"127.{number}.lock"), 65533) is None
-        assert in_child(lambda: claim("third"), 65533) != number
+        # Theirs has ended, and all other blocks are taken.
+        held = [network._open(folder / f"127.{other}.lock") for other in range(network.FIRST, network.LAST + 1)]
+        for other, fd in zip(range(network.FIRST, network.LAST + 1), held, strict=True):
+            assert fd is not None
+            if other != number:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        assert in_child(lambda: claim("third"), 65533) == number
         block = AddressBlock.claim(place / "mine", folder=folder)
-        assert block.fd is not None
+        assert block.number == number
+        with pytest.raises(AssertionError, match="all 253 blocks of loopback addresses are claimed by others"):
+            in_child(lambda: claim("third"), 65533)
         block.release()
+        for fd in held:
+            os.close(fd or -1)
 
 
 @pytest.mark.parametrize("make", ["directory", "link", "fifo"])

@@ -215,8 +215,10 @@ def _try_lock(path: Path, owner: dict[str, str]) -> int | None:
 def _open(path: Path) -> int | None:
     flags = os.O_NOFOLLOW | os.O_CLOEXEC
     try:
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | flags, 0o644)
-        os.fchmod(fd, 0o644)
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | flags, 0o666)
+        # For everybody, whatever the umask: nobody can remove another's file here, and a block that was used once would
+        # be lost to all others for good.
+        os.fchmod(fd, 0o666)
         return fd
     except FileExistsError:
         pass
@@ -224,7 +226,7 @@ def _open(path: Path) -> int | None:
         # Not with O_CREAT: in a shared folder the kernel refuses that for another user's file, even to root.
         fd = os.open(path, os.O_RDWR | flags)
     except OSError as error:
-        # Another user's file, or no file at all: there are other blocks.
+        # Closed to us, or no file at all: there are other blocks.
         if error.errno in (errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENOENT, errno.EISDIR):
             return None
         raise
