@@ -26,7 +26,7 @@ def ok(exchange: Exchange) -> None:
     [
         pytest.param("hello\r\n\r\n", 400, id="no HTTP"),
         pytest.param(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 400, id="TLS"),
-        pytest.param("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 400, id="HTTP/2"),
+        pytest.param("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505, id="HTTP/2"),
         pytest.param("GET / HTTP/2.0\r\nHost: a\r\n\r\n", 505, id="version 2.0"),
         pytest.param("GET / HTTP/0.9\r\nHost: a\r\n\r\n", 505, id="version 0.9"),
         pytest.param("GET / HTTP/1.1\r\n\r\n", 400, id="no host"),

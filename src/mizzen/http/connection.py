@@ -260,7 +260,7 @@ class Connection(asyncio.Protocol):
         self._heading = False
         self._pieces.clear()
         exchange, self._receiving = self._receiving, None
-        malformed = cause if isinstance(cause, Malformed) else Malformed(400, f"this is not HTTP/1.1: {cause}")
+        malformed = cause if isinstance(cause, Malformed) else _unreadable(cause)
         if exchange is not None and exchange.stream is not None:
             # Its handler is at work and learns it from the body.
             exchange.stream.fail(malformed)
@@ -419,3 +419,10 @@ class Connection(asyncio.Protocol):
             if not waiter.done():
                 waiter.set_result(None)
         self._waiters.clear()
+
+
+def _unreadable(cause: BaseException | None) -> Malformed:
+    if "PRI" in str(cause):
+        # How a client begins that speaks HTTP/2 from the start.
+        return Malformed(505, "HTTP/2 is not spoken here, only HTTP/1.1")
+    return Malformed(400, f"this is not HTTP/1.1: {cause}")
