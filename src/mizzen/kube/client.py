@@ -281,7 +281,10 @@ class Client:
     async def logs(self, name: str, namespace: str, query: Mapping[str, str]) -> AsyncIterator[aiohttp.StreamReader]:
         """A container's log as a stream of bytes; ``query`` as the API takes it (container, follow, tailLines, ...)."""
         async with self._request("GET", f"/api/v1/namespaces/{namespace}/pods/{name}/log", query) as response:
-            yield response.content
+            try:
+                yield response.content
+            except aiohttp.ClientError as error:
+                raise Unreachable(f"{self.config.server} broke off the log of {name}: {error}") from error
 
     async def raw(self, method: str, path: str, query: Mapping[str, str] | None = None, accept: str = "") -> Any:
         """Any path of the API, decoded from JSON: discovery, tables, ``/readyz``."""

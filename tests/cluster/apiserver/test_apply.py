@@ -90,6 +90,18 @@ def test_what_is_not_said_any_more_goes() -> None:
     assert second["metadata"]["managedFields"][0]["time"] == LATER
 
 
+@pytest.mark.parametrize("field", ["labels", "annotations", "finalizers"])
+def test_an_object_keeps_its_identity_when_nothing_of_its_metadata_is_said_any_more(field: str) -> None:
+    config = nothing()
+    config["metadata"][field] = ["example.com/hold"] if field == "finalizers" else {"a": "b"}
+    first = applied(None, config)
+    first["metadata"] |= {"uid": "u", "namespace": "default", "resourceVersion": "1"}
+    second = applied(first, nothing(), now=LATER)
+    second["metadata"].pop("managedFields", None)
+    assert second["metadata"].pop(field, None) in (None, [], {})
+    assert second["metadata"] == {"name": "w", "uid": "u", "namespace": "default", "resourceVersion": "1"}
+
+
 def test_defaults_go_with_the_item_that_held_them() -> None:
     first = applied(None, widget_object(env=[{"name": "a"}, {"name": "b"}]))
     for item in first["spec"]["env"]:

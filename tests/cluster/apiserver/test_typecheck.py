@@ -22,7 +22,8 @@ def with_container(**fields: Any) -> dict[str, Any]:
     [
         (
             deployment_object(replicas="two"),
-            "json: cannot unmarshal string into Go struct field DeploymentSpec.spec.replicas of type int32",
+            "json: cannot unmarshal string into Go struct field DeploymentSpec.spec.replicas of type int32"
+            ' (found "two")',
         ),
         (deployment_object(replicas=1.5), "cannot unmarshal number 1.5 into Go struct field"),
         (deployment_object(replicas=2**31), "DeploymentSpec.spec.replicas of type int32"),

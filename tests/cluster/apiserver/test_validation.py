@@ -12,14 +12,14 @@ from mizzen.cluster.apiserver.validation import same, validate
 
 INVALID, TYPE = "FieldValueInvalid", "FieldValueTypeInvalid"
 
-# What a kube-apiserver answered for each of these specs.
+# What a kube-apiserver answered for each of these specs; the value in brackets is ours.
 MEASURED = [
     ({"size": 11}, INVALID, "spec.size", "Invalid value: 11: spec.size in body should be less than or equal to 10"),
     (
         {"size": "many"},
         TYPE,
         "spec.size",
-        'Invalid value: "string": spec.size in body must be of type integer: "string"',
+        'Invalid value: "string": spec.size in body must be of type integer: "string" (found "many")',
     ),
     ({"mode": "c"}, "FieldValueNotSupported", "spec.mode", 'Unsupported value: "c": supported values: "a", "b"'),
     ({"name": "A1"}, INVALID, "spec.name", "Invalid value: \"A1\": spec.name in body should match '^[a-z]+$'"),
@@ -35,7 +35,7 @@ MEASURED = [
         {"port": 1.5},
         TYPE,
         "spec.port",
-        'Invalid value: "number": spec.port in body must be of type integer,string: "number"',
+        'Invalid value: "number": spec.port in body must be of type integer,string: "number" (found 1.5)',
     ),
 ]
 OTHERS = [

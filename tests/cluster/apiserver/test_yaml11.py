@@ -120,3 +120,36 @@ def test_pyyaml_without_its_c_parser_reads_the_same(monkeypatch: pytest.MonkeyPa
     assert load(text) == expected
     with pytest.raises(ApiError, match="line 1, column 5"):
         load("a: b: c")
+
+
+def test_the_documents_of_a_text_are_told_with_their_lines() -> None:
+    text = b"\xef\xbb\xbf# settings\na: &x 1\na: 2\n---\n---\n# more\n\n- y\n...\n---\n{b: {c: 1, c: 2}}\n"
+    assert list(yaml11.load_all(text, "all.yaml")) == [
+        (2, {"a": 2}, ["a"]),
+        (8, [True], []),
+        (11, {"b": {"c": 2}}, ["b.c"]),
+    ]
+
+
+def test_an_anchor_is_known_in_its_own_document_only() -> None:
+    found = yaml11.load_all(b"a: &x 1\n---\nb: *x\n", "all.yaml")
+    assert next(found).value == {"a": 1}
+    with pytest.raises(ApiError) as refusal:
+        next(found)
+    assert str(refusal.value).startswith("all.yaml is not valid YAML: line 3, column 4")
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (b"a: 1\n---\nb: [\n", "all.yaml is not valid YAML: line 4"),
+        (b"a: \xff\n", "all.yaml is not UTF-8: line 1, column 4"),
+        (b"a: 99999999999999999999\n", "in all.yaml does not fit into 64 bits"),
+        (b"[" * 300 + b"]" * 300, "the YAML in all.yaml is nested"),
+        (b"a:\n\tb: 1\n", "it is a tab"),
+    ],
+)
+def test_a_mistake_is_told_with_the_name_of_the_text(text: bytes, says: str) -> None:
+    with pytest.raises(ApiError) as refusal:
+        list(yaml11.load_all(text, "all.yaml"))
+    assert says in str(refusal.value)

@@ -22,6 +22,7 @@ UNPLACED = {
     "reason": "Unschedulable",
     "message": "0/1 nodes have nvidia.com/gpu",
 }
+NO_ADDRESS = {"reason": "ContainerCreating", "message": "port 8080 is taken by process 7"}
 INITIALIZER = "storage-initializer"
 
 
@@ -52,6 +53,12 @@ INITIALIZER = "storage-initializer"
             "CrashLoopBackOff",
             ["exit code 1", "no such model"],
             id="the model cannot be brought",
+        ),
+        pytest.param(
+            pod(init=[container_status(INITIALIZER, waiting=NO_ADDRESS)]),
+            "ContainerCreating",
+            ["port 8080 is taken by process 7"],
+            id="nothing can be made for it",
         ),
         pytest.param(
             pod(init=[container_status(INITIALIZER, waiting=BAD_IMAGE)]),

@@ -16,7 +16,7 @@ import orjson
 
 from mizzen.apis.schema import Node
 from mizzen.cluster.apiserver import lastapplied
-from mizzen.cluster.apiserver.fieldsets import FieldSet, rendered
+from mizzen.cluster.apiserver.fieldsets import FieldSet, field_element, rendered
 from mizzen.cluster.apiserver.managedfields import (
     APPLY,
     BEFORE_FIRST_APPLY,
@@ -35,6 +35,9 @@ from mizzen.cluster.apiserver.typed import Changes, fields_of, merged, pruned
 from mizzen.kube.errors import ApiError, Cause, bad_request
 
 __all__ = ["FieldSet", "apply", "update_managed_fields"]
+
+# Every configuration names its object. Nobody owns the name, but it keeps the metadata around it.
+_IDENTITY = FieldSet({field_element("metadata"): {field_element("name"): {}}})
 
 
 def apply(
@@ -81,7 +84,7 @@ def apply(
 
     result: dict[str, Any] = merged(live or {}, applied, node)
     if previous is not None:
-        result = pruned(result, node, previous.fields, owned_by_all(managers) | fields)
+        result = pruned(result, node, previous.fields, owned_by_all(managers) | fields | _IDENTITY)
     found = changes_in(scope, live, result, node)
     if not force:
         _refuse_conflicts(managers, found, live, manager, api_version, node)

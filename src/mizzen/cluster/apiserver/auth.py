@@ -107,8 +107,19 @@ class Credentials(msgspec.Struct, frozen=True):
         )
 
     def write_kubeconfig(self, path: Path, url: str) -> None:
-        """Write the kubeconfig to ``path``, readable by the owner alone, in one step."""
-        _write(path, self.kubeconfig(url).encode())
+        """Write the kubeconfig to ``path``, readable by the owner alone, in one step.
+
+        On a full disk the one that is there is overwritten, which needs no room.
+        """
+        text = self.kubeconfig(url).encode()
+        try:
+            _write(path, text)
+        except OSError:
+            if not path.exists():
+                raise
+            with path.open("r+b") as file:
+                file.write(text)
+                file.truncate()
 
 
 def ensure_credentials(directory: Path, names: Iterable[str] = ()) -> Credentials:

@@ -105,7 +105,9 @@ def _quantity_mistake(value: Any, path: str) -> str | None:
 
 def _unmarshal(value: Any, path: str, owner: str, wanted: str) -> str:
     place = f"{owner}.{path}" if owner else path
-    return f"json: cannot unmarshal {_json_word(value)} into Go struct field {place} of type {wanted}"
+    # Go names the value of a number only.
+    shown = offending(value) if isinstance(value, str) else ""
+    return f"json: cannot unmarshal {_json_word(value)} into Go struct field {place} of type {wanted}{shown}"
 
 
 def _json_word(value: Any) -> str:
@@ -127,6 +129,11 @@ def _go_type(node: Node) -> str:
         *_, version, name = node.definition.split(".")
         return f"{version}.{name}"
     return {"integer": str(node.raw.get("format", "int64")), "boolean": "bool"}.get(node.type, "interface {}")
+
+
+def offending(value: Any) -> str:
+    """A value as a clause to append to a sentence that names only its type; empty where the type says enough."""
+    return "" if value is None or isinstance(value, (dict, list)) else f" (found {_shortened(value)})"
 
 
 def _kind(node: Node) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 
 from mizzen.apis.schema import Node
 from mizzen.cluster.apiserver.patterns import INTEGER_RANGES, STRING_FORMATS, PatternError, compiled
-from mizzen.cluster.apiserver.typecheck import wrong_types
+from mizzen.cluster.apiserver.typecheck import offending, wrong_types
 from mizzen.kube.errors import Cause, duplicate, required
 
 _INT_OR_STRING = [{"type": "integer"}, {"type": "string"}]
@@ -48,7 +48,7 @@ def _causes(value: Any, node: Node, path: str) -> Iterator[Cause]:
     wanted = ("integer", "string") if raw.get("x-kubernetes-int-or-string") else (node.type,) if node.type else ()
     actual = type_name(value)
     if wanted and actual not in wanted and not (actual == "integer" and "number" in wanted):
-        yield _type_cause(path, ",".join(wanted), actual)
+        yield _type_cause(path, ",".join(wanted), actual, value)
         return
     if "enum" in raw and not any(same(value, allowed) for allowed in raw["enum"]):
         yield _not_supported(path, value, raw["enum"])
@@ -220,9 +220,10 @@ def _below(path: str, key: str) -> str:
     return f"{path}.{key}" if path else key
 
 
-def _type_cause(path: str, wanted: str, actual: str) -> Cause:
+def _type_cause(path: str, wanted: str, actual: str, value: Any) -> Cause:
+    """kube-apiserver's sentence tells the type alone; whoever looks for a mistake looks for the value."""
     text = f'Invalid value: "{actual}": {path} in body must be of type {wanted}: "{actual}"'
-    return Cause("FieldValueTypeInvalid", path, text)
+    return Cause("FieldValueTypeInvalid", path, text + offending(value))
 
 
 def _invalid(path: str, value: Any, text: str) -> Cause:

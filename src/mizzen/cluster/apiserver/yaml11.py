@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import base64
 import binascii
+import codecs
 import math
 import re
 from collections.abc import Iterator
-from typing import Any
+from contextlib import contextmanager
+from typing import Any, NamedTuple
 
 import yaml
 
@@ -22,6 +24,8 @@ from mizzen.kube.errors import ApiError, bad_request
 MAX_DEPTH = 200
 # What aliases may add to a document. Real manifests add tens.
 MAX_ALIASED_VALUES = 100_000
+
+_BODY = "the body"
 
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _TAG = "tag:yaml.org,2002:"
@@ -40,53 +44,83 @@ _NOT_FINITE = re.compile(r"[-+]?\.(?:inf|Inf|INF)$|\.(?:nan|NaN|NAN)$")
 _INT64 = range(-(2**63), 2**63)
 
 
+class Document(NamedTuple):
+    """One document of a text: the line it begins in, its value, and the paths of the keys that stand twice."""
+
+    line: int
+    value: Any
+    duplicates: list[str]
+
+
 def load(body: bytes, *, find_duplicates: bool = False) -> tuple[Any, list[str]]:
     """The one document of a YAML text, and the paths of the keys that stand twice if they were asked for.
 
     Raises:
         ApiError: 400, with the line and column of the mistake.
     """
-    try:
-        text = body.decode()
-    except UnicodeDecodeError as error:
-        raise bad_request(not_utf8(body, error)) from None
-    reader = _Reader(text, find_duplicates)
-    try:
-        return reader.document(), reader.duplicates
-    except yaml.MarkedYAMLError as error:
-        what = " ".join(part for part in (error.context, error.problem) if part)
-        raise reader.wrong(error.problem_mark or error.context_mark, what) from None
-    except yaml.YAMLError as error:
-        raise bad_request(f"the body is not valid YAML: {' '.join(str(error).split())}") from None
+    reader = _Reader(body, find_duplicates, _BODY)
+    with reader.mistakes_told():
+        return reader.only_document(), reader.duplicates
+
+
+def load_all(body: bytes, called: str) -> Iterator[Document]:
+    """The documents of a YAML text one after the other, with keys that stand twice; empty ones are left out.
+
+    Args:
+        called: what the text is, such as a file's name, for messages.
+
+    Raises:
+        ApiError: 400, with the line and column of the mistake, once the documents before it have been given.
+    """
+    reader = _Reader(body, True, called)
+    with reader.mistakes_told():
+        yield from reader.documents()
 
 
 def too_deep(what: str) -> ApiError:
     return bad_request(f"the {what} is nested more than {MAX_DEPTH} levels deep")
 
 
-def too_large(number: str) -> ApiError:
+def too_large(number: str, where: str = _BODY) -> ApiError:
     shown = number if len(number) <= 40 else number[:40] + "..."
-    return bad_request(f"the number {shown} in the body does not fit into 64 bits: write it as a text, in quotes")
+    return bad_request(f"the number {shown} in {where} does not fit into 64 bits: write it as a text, in quotes")
 
 
-def not_utf8(body: bytes, error: UnicodeDecodeError) -> str:
+def not_utf8(body: bytes, error: UnicodeDecodeError, called: str = _BODY) -> str:
     line = body.count(b"\n", 0, error.start) + 1
     column = error.start - body.rfind(b"\n", 0, error.start)
-    return f"the body is not UTF-8: line {line}, column {column}: found the byte 0x{body[error.start]:02x}"
+    return f"{called} is not UTF-8: line {line}, column {column}: found the byte 0x{body[error.start]:02x}"
 
 
 class _Reader:
-    """One document: PyYAML's events in, values out."""
+    """The documents of a text: PyYAML's events in, values out."""
 
-    def __init__(self, text: str, find_duplicates: bool) -> None:
+    def __init__(self, body: bytes, find_duplicates: bool, called: str) -> None:
+        body = body.removeprefix(codecs.BOM_UTF8)
+        try:
+            text = body.decode()
+        except UnicodeDecodeError as error:
+            raise bad_request(not_utf8(body, error, called)) from None
         self._text = text
+        self._called = called
         self._find_duplicates = find_duplicates
         self._events: Iterator[Any] = iter(yaml.parse(text, Loader=_Loader))
         self._anchors: dict[str, Any] = {}
         self._aliased = 0
         self.duplicates: list[str] = []
 
-    def document(self) -> Any:
+    @contextmanager
+    def mistakes_told(self) -> Iterator[None]:
+        """Turns what the parser raises into an answer."""
+        try:
+            yield
+        except yaml.MarkedYAMLError as error:
+            what = " ".join(part for part in (error.context, error.problem) if part)
+            raise self.wrong(error.problem_mark or error.context_mark, what) from None
+        except yaml.YAMLError as error:
+            raise bad_request(f"{self._called} is not valid YAML: {' '.join(str(error).split())}") from None
+
+    def only_document(self) -> Any:
         next(self._events)  # the stream's start
         event = next(self._events)
         if isinstance(event, yaml.StreamEndEvent):
@@ -98,17 +132,31 @@ class _Reader:
             raise self.wrong(event.start_mark, "a second document begins, where one object is expected")
         return value
 
+    def documents(self) -> Iterator[Document]:
+        next(self._events)  # the stream's start
+        while not isinstance(next(self._events), yaml.StreamEndEvent):
+            first = next(self._events)
+            self._anchors, self.duplicates = {}, []
+            value = self._value(first, 1, "")
+            if value is not None:
+                yield Document(first.start_mark.line + 1, value, self.duplicates)
+            next(self._events)  # the document's end
+
     def wrong(self, mark: Any, what: str) -> ApiError:
         if mark is None:
-            return bad_request(f"the body is not valid YAML: {what}")
+            return bad_request(f"{self._called} is not valid YAML: {what}")
         lines = self._text.split("\n")
-        line = lines[mark.line].strip() if mark.line < len(lines) else ""
+        line = lines[mark.line] if mark.line < len(lines) else ""
+        if line[mark.column : mark.column + 1] == "\t":
+            what += " (it is a tab; YAML is indented with spaces)"
+        line = line.strip()
         found = f", found `{line[:60]}`" if line else ", found the end of the text"
-        return bad_request(f"the body is not valid YAML: line {mark.line + 1}, column {mark.column + 1}: {what}{found}")
+        place = f"line {mark.line + 1}, column {mark.column + 1}"
+        return bad_request(f"{self._called} is not valid YAML: {place}: {what}{found}")
 
     def _value(self, event: Any, depth: int, path: str) -> Any:
         if depth > MAX_DEPTH:
-            raise too_deep("YAML in the body")
+            raise too_deep(f"YAML in {self._called}")
         if isinstance(event, yaml.AliasEvent):
             if event.anchor not in self._anchors:
                 raise self.wrong(event.start_mark, f"the alias *{event.anchor} stands before the end of its anchor")
@@ -221,13 +269,13 @@ class _Reader:
 
     def _integer(self, digits: str) -> int:
         if len(digits) > 70:
-            raise too_large(digits)
+            raise too_large(digits, self._called)
         plain = digits.lstrip("+-").lower()
         octal = len(plain) > 1 and plain.isdecimal() and plain[0] == "0"
         value = int(plain, 8) if octal else int(plain, 0)
         value = -value if digits[0] == "-" else value
         if value not in _INT64:
-            raise too_large(digits)
+            raise too_large(digits, self._called)
         return value
 
     def _copy(self, value: Any, event: Any, depth: int) -> Any:
@@ -236,7 +284,7 @@ class _Reader:
         if self._aliased > MAX_ALIASED_VALUES:
             raise self.wrong(event.start_mark, f"aliases stand for more than {MAX_ALIASED_VALUES} values")
         if depth > MAX_DEPTH:
-            raise too_deep("YAML in the body")
+            raise too_deep(f"YAML in {self._called}")
         if isinstance(value, dict):
             return {key: self._copy(child, event, depth + 1) for key, child in value.items()}
         if isinstance(value, list):

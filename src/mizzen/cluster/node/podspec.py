@@ -60,10 +60,23 @@ def grace(spec: Mapping) -> float:
     return DEFAULT_GRACE if given is None else float(given)
 
 
+_PROBES = ("startupProbe", "readinessProbe", "livenessProbe")
+_PROBED = ("httpGet", "tcpSocket", "grpc")
+
+
 def tcp_ports(spec: Mapping) -> list[int]:
-    """The TCP ports that the containers say they listen on."""
-    found = (port for container, _ in containers(spec) for port in container.get("ports") or ())
-    return sorted({int(port["containerPort"]) for port in found if (port.get("protocol") or "TCP") == "TCP"})
+    """The TCP ports that the containers listen on, as far as the spec tells: by declaring or by probing them.
+
+    One that declares nothing is probed all the same, and a stranger who listened there would say that it is ready.
+    """
+    found: set[int] = set()
+    for container, _ in containers(spec):
+        declared = (port for port in container.get("ports") or () if (port.get("protocol") or "TCP") == "TCP")
+        found.update(int(port["containerPort"]) for port in declared)
+        for probe in filter(None, map(container.get, _PROBES)):
+            checks = (probe[way] for way in _PROBED if probe.get(way))
+            found.update(check["port"] for check in checks if isinstance(check["port"], int) and not check.get("host"))
+    return sorted(found)
 
 
 def amount(container: Mapping, kind: Literal["limits", "requests"], resource: str) -> Decimal | None:

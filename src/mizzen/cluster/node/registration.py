@@ -25,6 +25,7 @@ DURATION = 40
 REAL_MOUNTS = "VolumesAtRealPaths"
 
 _RETRY = 1.0
+_NO_ROOM = 507
 _FINE = {
     "MemoryPressure": ("KubeletHasSufficientMemory", "kubelet has sufficient memory available"),
     "DiskPressure": ("KubeletHasNoDiskPressure", "kubelet has no disk pressure"),
@@ -103,7 +104,10 @@ class Registration:
         return Reference(api_version=NODE.api_version, kind=NODE.kind, name=self._name, uid=self._uid)
 
     async def register(self) -> None:
-        """Make the Node say what is so; an API that is away is waited for."""
+        """Make the Node say what is so; an API that is away is waited for.
+
+        One whose disk is full has to do with what the Node said before: pods run on, and room is made by deleting them.
+        """
         while True:
             try:
                 await self._write_node()
@@ -111,6 +115,8 @@ class Registration:
                 return
             except (ApiError, Unreachable) as error:
                 log.info("node %s is not registered yet: %s", self._name, error)
+                if self._uid and isinstance(error, ApiError) and error.code == _NO_ROOM:
+                    return
             await asyncio.sleep(_RETRY)
 
     async def keep(self) -> None:

@@ -299,7 +299,8 @@ class InferenceServices:
         if is_now and not was:
             self._say(isvc, "Normal", "InferenceServiceReady", f"InferenceService [{isvc.name}] is Ready")
         elif was and not is_now:
-            false = [condition.type for condition in status.conditions or () if condition.status == "False"]
+            # "Stopped" is only to be known, and that it is false is no reason.
+            false = [one.type for one in status.conditions or () if one.status == "False" and one.severity != "Info"]
             message = f"InferenceService [{isvc.name}] is no longer Ready because of: {', '.join(false)}"
             self._say(isvc, "Warning", "InferenceServiceNotReady", message)
 

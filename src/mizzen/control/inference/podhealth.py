@@ -10,7 +10,7 @@ import msgspec
 
 from mizzen.apis.core import ContainerStateTerminated, ContainerStatus, Pod
 
-# Reasons for waiting that are part of every start.
+# Reasons for waiting that are part of every start, unless a message comes with them.
 _ON_ITS_WAY = ("ContainerCreating", "PodInitializing", "")
 
 
@@ -89,7 +89,7 @@ def _container_trouble(pod: Pod, status: ContainerStatus) -> Trouble | None:
         reason = "CrashLoopBackOff" if is_backing_off(status) else "Error"
         return Trouble(reason, f"{where} ended with exit code {ended.exit_code}: {ended.message}")
     waiting = status.state.waiting
-    if waiting and (waiting.reason or "") not in _ON_ITS_WAY:
+    if waiting and (waiting.message or (waiting.reason or "") not in _ON_ITS_WAY):
         return Trouble(waiting.reason or "", f"{where}: {waiting.message or waiting.reason}")
     return None
 
