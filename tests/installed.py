@@ -39,9 +39,11 @@ class Mizzen:
         self.environment = {key: value for key, value in os.environ.items() if key not in hidden}
         self.environment |= {"MIZZEN_HOME": str(home), "PYTHONUNBUFFERED": "1"}
 
+        self.prefix: list[str] = []  # a program that runs the command in other surroundings
+
     @property
     def command(self) -> list[str]:
-        return [sys.executable, "-m", "mizzen.cli"]
+        return [*self.prefix, sys.executable, "-m", "mizzen.cli"]
 
     def run(self, *arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
         """Run a command; the caller looks at its exit code."""

@@ -7,6 +7,7 @@ import signal
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 
 import msgspec
 
@@ -95,7 +96,9 @@ def _redirect(home: Home) -> None:
 
 
 def _log_line(line: str) -> None:
-    print(time.strftime("%Y-%m-%dT%H:%M:%S"), line, flush=True)
+    # A line that finds no room on the disk is no reason to end.
+    with suppress(OSError):
+        print(time.strftime("%Y-%m-%dT%H:%M:%S"), line, flush=True)
 
 
 def stop(home: Home) -> bool:

@@ -49,7 +49,9 @@ async def wait_for_kinds(client: Client, kinds: Iterable[ResourceDef]) -> None:
 
 async def install(client: Client) -> None:
     """Apply what this version ships, as far as the API does not have it already."""
-    await asyncio.gather(*(_install_crd(client, crd) for crd in manifests.crds()))
+    # One after another: together they would swell the API server by megabytes that it keeps from then on.
+    for crd in manifests.crds():
+        await _install_crd(client, crd)
     kinds = await catalogue(client)
     for shipped in manifests.objects():
         await _install(client, kinds.by_kind(shipped["apiVersion"], shipped["kind"]), shipped)

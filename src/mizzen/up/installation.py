@@ -23,7 +23,7 @@ from mizzen.up import ports, state
 from mizzen.up.aside import aside
 from mizzen.up.ending import end_pods
 from mizzen.up.errors import UpError
-from mizzen.up.home import Home
+from mizzen.up.home import VARIABLE, Home
 from mizzen.up.members import LOOPBACK, Listener, Surroundings, members
 from mizzen.up.roles import process
 from mizzen.up.supervisor import Role, Supervisor
@@ -51,6 +51,14 @@ def claim(home: Home, api_port: int, gateway_port: int) -> Surroundings:
             what to do.
     """
     check_platform()
+    try:
+        return _claim(home, api_port, gateway_port)
+    except OSError as error:
+        where = f" ({error.filename})" if error.filename else ""
+        raise UpError(f"the home {home.root} cannot be used: {error.strerror}{where}") from error
+
+
+def _claim(home: Home, api_port: int, gateway_port: int) -> Surroundings:
     home.make()
     _lock(home)
     api = ports.listen(LOOPBACK, api_port, "--api-port")
@@ -106,6 +114,8 @@ def run(claimed: Surroundings, say: Say, ready: Callable[[], None], *, backgroun
         mounts=_mounts(claimed.isolation),
     )
     was_ready = False
+    begun = time.monotonic()
+    told: dict[str, int] = {}
 
     def changed(roles: dict[str, tuple[int, bool, int]], all_ready: bool) -> None:
         nonlocal was_ready
@@ -113,16 +123,29 @@ def run(claimed: Surroundings, say: Say, ready: Callable[[], None], *, backgroun
             name: state.RoleState(pid=pid, ready=is_ready, restarts=restarts)
             for name, (pid, is_ready, restarts) in roles.items()
         }
+        for name, (pid, is_ready, restarts) in roles.items():
+            if is_ready and told.get(name) != pid:
+                told[name] = pid
+                say(f"{name} is ready{' again' if restarts else f' after {time.monotonic() - begun:.1f} s'}")
         if all_ready and not was_ready:
             word.phase = "ready"
-        state.write(claimed.home, word)
+        write()
         if all_ready and not was_ready:
             was_ready = True
             ready()
 
+    def write() -> None:
+        try:
+            state.write(claimed.home, word)
+        except OSError as error:
+            told = f"{claimed.home.state} cannot be written: {error.strerror}"
+            if not was_ready:
+                raise UpError(f"{told}; make room, or choose another home with {VARIABLE}") from error
+            say(f"{told}; `mizzen status` does not know the newest")
+
     def ended() -> None:
         word.phase = "stopping"
-        state.write(claimed.home, word)
+        write()
         end_pods(claimed.home, _POD_GRACE)
 
     roles = [
@@ -138,13 +161,14 @@ def run(claimed: Surroundings, say: Say, ready: Callable[[], None], *, backgroun
     gc.collect()
     gc.freeze()
     supervisor = Supervisor(roles, say=say, changed=changed, ended=ended, stop_on_hangup=not background)
-    try:
-        supervisor.run()
-    finally:
-        claimed.home.state.unlink(missing_ok=True)
+    # The last word stays: it says itself that its supervisor is gone, and on a full disk the next one takes its place.
+    supervisor.run()
 
 
 def _mounts(isolation: Isolation) -> str:
     if isolation.mode != "none":
         return "volumes are at the paths that manifests name"
-    return f"volumes are at rewritten paths, because {isolation.reason}"
+    return (
+        "models are served, but other programs find their volumes only by the paths in their arguments and variables, "
+        f"which are rewritten, and not by a path of their own such as /mnt/models: {isolation.reason}"
+    )

@@ -45,10 +45,23 @@ class State(msgspec.Struct, kw_only=True):
 
 
 def write(home: Home, state: State) -> None:
-    """Replace the file in one step, so that a reader finds the old word or the new one."""
+    """Replace the file in one step, so that a reader finds the old word or the new one.
+
+    On a full disk it is overwritten instead, which needs no room, and may be seen half written for an instant.
+
+    Raises:
+        OSError: there is no file yet, and no room for one.
+    """
+    word = msgspec.json.encode(state)
     fresh = home.state.with_name("state.json.new")
-    fresh.write_bytes(msgspec.json.encode(state))
-    fresh.replace(home.state)
+    try:
+        fresh.write_bytes(word)
+        fresh.replace(home.state)
+    except OSError:
+        fresh.unlink(missing_ok=True)
+        with home.state.open("r+b") as file:
+            file.write(word)
+            file.truncate()
 
 
 def read(home: Home) -> State | None:

@@ -13,8 +13,8 @@ import selectors
 import signal
 import socket
 import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import msgspec
@@ -27,6 +27,20 @@ _LONGEST_PAUSE = 10.0
 _PATIENCE = 5.0  # seconds that a role gets to end after SIGTERM
 _START_PATIENCE = 60.0
 _PR_SET_CHILD_SUBREAPER = 36
+
+
+@contextmanager
+def stop_signals_held() -> Iterator[None]:
+    """What asks for an end while an installation is being prepared is heard by its supervisor, as soon as there is one.
+
+    Without this, Ctrl-C would be an exception that may be raised anywhere, and be lost where Python can only print it,
+    such as in what libraries do at a fork.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 class Word(msgspec.Struct, omit_defaults=True):
@@ -111,7 +125,8 @@ class Supervisor:
         self._selector.register(self._wake_reader, selectors.EVENT_READ, None)
         try:
             for running in self._roles.values():
-                self._fork(running)
+                if not self._stop:
+                    self._fork(running)
             while not self._stop:
                 self._turn()
         finally:
@@ -126,6 +141,7 @@ class Supervisor:
         if not self._stop_on_hangup:
             signal.signal(signal.SIGHUP, signal.SIG_IGN)
         before[signal.SIGCHLD] = signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOP_SIGNALS)
         return before
 
     def _on_stop(self, signum: int, frame: object) -> None:
