@@ -52,7 +52,7 @@ def main() -> None:
     """Run the command line; what goes wrong is a sentence on stderr and exit code 1."""
     try:
         # What a command exits with comes back as a number; commands themselves return nothing.
-        code = cli.main(standalone_mode=False)
+        code = cli.main(prog_name="mizzen", standalone_mode=False)
         sys.exit(code if isinstance(code, int) else 0)
     except click.ClickException as error:
         error.show()

@@ -54,7 +54,7 @@ def with_client(kubeconfig: Path | None, work: Callable[[Client], Awaitable[T]])
     return asyncio.run(run())
 
 
-def gateway_url() -> str | None:
-    """Where this home's installation answers requests for models, or ``None`` when none runs."""
+def gateway_url(chosen: config.ClusterConfig) -> str | None:
+    """Where the installation of this home answers requests for models; ``None`` for any other cluster."""
     running = state.read(Home.from_environment())
-    return running.gateway_url if running else None
+    return running.gateway_url if running and running.api_url == chosen.server else None

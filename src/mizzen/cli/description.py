@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
-from urllib.parse import urlsplit
 
 import msgspec
 
@@ -12,6 +11,7 @@ from mizzen.apis.core import EVENT, POD, Pod
 from mizzen.apis.meta import ResourceDef
 from mizzen.apis.serving.v1beta1 import INFERENCE_SERVICE, InferenceService
 from mizzen.cli import output
+from mizzen.cli.example import curl
 from mizzen.kube.client import Client
 from mizzen.kube.times import seconds_since
 
@@ -29,7 +29,10 @@ async def of(client: Client, resource: ResourceDef, found: dict[str, Any], gatew
     sections = [_head(resource, metadata)]
     if resource == INFERENCE_SERVICE:
         isvc = msgspec.convert(found, InferenceService)
-        sections += [*_service(isvc, gateway), await _pods(client, isvc)]
+        sections += [*_service(isvc), await _pods(client, isvc)]
+        call = await curl(isvc, gateway) if gateway else ""
+        if call:
+            sections.append(f"Call it:\n{_INDENT}{call}")
     else:
         rest = {key: value for key, value in found.items() if key not in ("apiVersion", "kind", "metadata")}
         sections.append(output.as_yaml(rest) if rest else "")
@@ -50,7 +53,7 @@ def _head(resource: ResourceDef, metadata: dict[str, Any]) -> str:
     return output.table(lines)
 
 
-def _service(isvc: InferenceService, gateway: str | None) -> Iterator[str]:
+def _service(isvc: InferenceService) -> Iterator[str]:
     status = isvc.status
     lines = []
     model = isvc.spec.predictor.model
@@ -76,22 +79,6 @@ def _service(isvc: InferenceService, gateway: str | None) -> Iterator[str]:
     ]
     if rows:
         yield "Conditions:\n" + _indented(output.table(rows, ("Type", "Status", "Reason", "Message")))
-    call = curl(isvc, gateway)
-    if call:
-        yield f"Call it:\n{_INDENT}{call}"
-
-
-def curl(isvc: InferenceService, gateway: str | None) -> str:
-    """A command that reaches the service through the gateway; empty while it has no URL."""
-    if not isvc.status.url or not gateway:
-        return ""
-    host = urlsplit(isvc.status.url).netloc
-    model = isvc.spec.predictor.model
-    if model and model.protocol_version == "v2":
-        path, body = f"/v2/models/{isvc.name}/infer", '{"inputs": [...]}'
-    else:
-        path, body = f"/v1/models/{isvc.name}:predict", '{"instances": [...]}'
-    return f"curl -H 'Host: {host}' -H 'Content-Type: application/json' {gateway}{path} -d '{body}'"
 
 
 async def _pods(client: Client, isvc: InferenceService) -> str:

@@ -15,32 +15,41 @@ from mizzen.cli import output
 from mizzen.up import state
 from mizzen.up.errors import UpError
 from mizzen.up.home import Home
+from mizzen.up.supervisor import stop_signals_held
 
 _API_PORT = 7443
 _GATEWAY_PORT = 7080
+_PORT = click.IntRange(0, 65535)
 
 
 @click.command(short_help="Start Mizzen on this machine.")
 @click.option("-d", "--detach", is_flag=True, help="Return when it is ready, and leave it running.")
-@click.option("--api-port", default=_API_PORT, show_default=True, help="Port of the Kubernetes API; 0 means any.")
-@click.option("--gateway-port", default=_GATEWAY_PORT, show_default=True, help="Port for models; 0 means any.")
+@click.option(
+    "--api-port", type=_PORT, default=_API_PORT, show_default=True, help="Port of the Kubernetes API; 0 means any."
+)
+@click.option(
+    "--gateway-port", type=_PORT, default=_GATEWAY_PORT, show_default=True, help="Port for models; 0 means any."
+)
 def up(detach: bool, api_port: int, gateway_port: int) -> None:
     """Start Mizzen on this machine: a Kubernetes API, the controllers, a node and a gateway.
 
     Runs until Ctrl-C or `mizzen down`. Everything it keeps is in $MIZZEN_HOME (~/.mizzen).
     """
-    # The roles' code is loaded here alone, because it takes longer than any other command.
-    from mizzen.up import detached, installation
-
     home = Home.from_environment()
     begun = time.monotonic()
+    # The roles' code is loaded here alone, because it takes longer than any other command.
     if detach:
+        from mizzen.up import detached
+
         detached.start(home, api_port, gateway_port, say=click.echo)
         _tell_how_to_use(home, begun)
         return
-    click.echo(f"mizzen {__version__} in {home.root}")
-    claimed = installation.claim(home, api_port, gateway_port)
-    installation.run(claimed, _say, lambda: _tell_how_to_use(home, begun), background=False)
+    with stop_signals_held():
+        from mizzen.up import installation
+
+        click.echo(f"mizzen {__version__} in {home.root}")
+        claimed = installation.claim(home, api_port, gateway_port)
+        installation.run(claimed, _say, lambda: _tell_how_to_use(home, begun), background=False)
     _say("stopped; everything it started has ended")
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import AsyncIterator
 from pathlib import Path
 
+import aiohttp
 import click
 import msgspec
 
@@ -62,7 +64,7 @@ def logs(
             for pod in pods:
                 chosen = container or _default_container(pod)
                 given = {key: value for key, value in (query | {"container": chosen}).items() if value}
-                printing = _print(client, pod.name, where, given, f"{pod.name}: " if prefixed else "")
+                printing = _print(client, pod.name, where, given, f"{pod.name}: ".encode() if prefixed else b"")
                 if follow:
                     group.create_task(printing)
                 else:
@@ -70,8 +72,12 @@ def logs(
 
     try:
         connection.with_client(kubeconfig, work)
-    except* MizzenError as group:
-        raise group.exceptions[0] from None
+    except BaseExceptionGroup as group:
+        # The first that failed ended the others. (What is raised in an `except*` becomes a group again.)
+        first = group.exceptions[0]
+        if isinstance(first, BrokenPipeError):
+            raise BrokenPipeError from None  # whoever read has seen enough; with an errno click would fail for it
+        raise first from None
 
 
 async def _pod(client: Client, name: str, namespace: str) -> Pod:
@@ -95,11 +101,23 @@ def _default_container(pod: Pod) -> str:
     return str(pod.spec["containers"][0]["name"])
 
 
-async def _print(client: Client, pod: str, namespace: str, query: dict[str, str], prefix: str) -> None:
+async def _print(client: Client, pod: str, namespace: str, query: dict[str, str], prefix: bytes) -> None:
     try:
         async with client.logs(pod, namespace, query) as stream:
-            async for line in stream:
-                sys.stdout.write(prefix + line.decode("utf-8", "replace"))
-                sys.stdout.flush()
+            async for piece in _lines(stream) if prefix else stream.iter_any():
+                sys.stdout.buffer.write(prefix + piece)
+                sys.stdout.buffer.flush()
     except ApiError as error:
         raise NothingToRead(f"{pod}: {error}") from error
+
+
+async def _lines(stream: aiohttp.StreamReader) -> AsyncIterator[bytes]:
+    """The lines of a log. They may be of any length, and the last may have no end."""
+    rest = bytearray()
+    async for piece in stream.iter_any():
+        rest += piece
+        *lines, rest = rest.split(b"\n") if b"\n" in piece else [rest]
+        for line in lines:
+            yield bytes(line) + b"\n"
+    if rest:
+        yield bytes(rest) + b"\n"

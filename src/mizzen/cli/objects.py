@@ -8,8 +8,9 @@ from typing import Any
 
 import click
 
+from mizzen.apis.meta import ResourceDef
 from mizzen.cli import connection, description, output
-from mizzen.cli.manifests import Manifest, ManifestError, files_option, read
+from mizzen.cli.manifests import Manifest, files_option, read
 from mizzen.errors import MizzenError
 from mizzen.kube.client import Client
 from mizzen.kube.discovery import Catalogue, UnknownKind, catalogue
@@ -41,9 +42,9 @@ def apply(sources: tuple[str, ...], dry_run: bool, namespace: str, kubeconfig: P
         failed = 0
         for manifest in documents:
             try:
-                verb = await _apply(client, kinds, manifest, namespace or client.config.namespace, dry_run)
-                click.echo(f"{manifest.title} {verb}{' (dry run)' if dry_run else ''}")
-            except (ApiError, UnknownKind, ManifestError) as error:
+                title, verb = await _apply(client, kinds, manifest, namespace or client.config.namespace, dry_run)
+                click.echo(f"{title} {verb}{' (dry run)' if dry_run else ''}")
+            except (ApiError, UnknownKind) as error:
                 failed += 1
                 click.echo(f"{manifest.where}: {error}", err=True)
         return failed
@@ -53,10 +54,11 @@ def apply(sources: tuple[str, ...], dry_run: bool, namespace: str, kubeconfig: P
         raise CommandFailed(f"{failed} of {len(documents)} objects could not be applied")
 
 
-async def _apply(client: Client, kinds: Catalogue, manifest: Manifest, namespace: str, dry_run: bool) -> str:
+async def _apply(
+    client: Client, kinds: Catalogue, manifest: Manifest, namespace: str, dry_run: bool
+) -> tuple[str, str]:
+    """What was applied, and what came of it."""
     resource = kinds.by_kind(manifest.value["apiVersion"], manifest.value["kind"])
-    if not manifest.name:
-        raise ManifestError("metadata.name is missing")
     metadata = manifest.value["metadata"]
     if resource.namespaced and not metadata.get("namespace"):
         metadata["namespace"] = namespace
@@ -67,10 +69,34 @@ async def _apply(client: Client, kinds: Catalogue, manifest: Manifest, namespace
             raise
         before = None
     after = await client.apply(resource, manifest.value, dry_run=dry_run, field_validation="Strict")
+    title = _title(resource, manifest.name)
     if before is None:
-        return "created"
-    same = before["metadata"]["resourceVersion"] == after["metadata"].get("resourceVersion")
-    return "unchanged" if same else "configured"
+        return title, "created"
+    if dry_run:  # nothing was written, so the version tells nothing
+        same = _content(before) == _content(after)
+    else:
+        same = before["metadata"]["resourceVersion"] == after["metadata"]["resourceVersion"]
+    return title, "unchanged" if same else "configured"
+
+
+def _content(found: dict[str, Any]) -> dict[str, Any]:
+    left_out = ("managedFields", "generation", "resourceVersion")
+    return found | {"metadata": {key: value for key, value in found["metadata"].items() if key not in left_out}}
+
+
+def _title(resource: ResourceDef, name: str) -> str:
+    """``inferenceservice.serving.kserve.io/iris``: the name by which every command takes an object, too."""
+    return f"{resource.singular}.{resource.group}/{name}" if resource.group else f"{resource.singular}/{name}"
+
+
+def _kind_and_names(kind: str, names: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
+    """``pod a b`` as it stands, and ``pod/a pod/b`` in the same form."""
+    if "/" not in kind:
+        return kind, names
+    pairs = [word.partition("/") for word in (kind, *names)]
+    if len({pair[0] for pair in pairs}) > 1 or not all(pair[2] for pair in pairs):
+        raise click.UsageError("name objects of one kind: KIND NAME ..., or KIND/NAME KIND/NAME ...")
+    return pairs[0][0], tuple(pair[2] for pair in pairs)
 
 
 @click.command(short_help="List objects, or show one.")
@@ -92,6 +118,7 @@ def get(
     kubeconfig: Path | None,
 ) -> None:
     """List the objects of KIND (isvc, pods, deploy, ...), or show those with NAMES."""
+    kind, names = _kind_and_names(kind, names)
 
     async def work(client: Client) -> None:
         resource = (await catalogue(client)).by_word(kind)
@@ -102,15 +129,20 @@ def get(
                 found: Any = [await client.get(resource, name, where) for name in names]
             else:
                 found = await client.list(resource, where, label_selector=selector)
+            for one in found:
+                one["metadata"].pop("managedFields", None)  # longer than all the rest, and nobody's reading
             single = len(names) == 1
             output.show(found[0] if single else {"apiVersion": "v1", "kind": "List", "items": found}, form)
             return
         paths = [resource.path(where, name) for name in names] or [resource.path(where)]
-        version = ""
+        wide = all_namespaces and resource.namespaced
+        version, header = "", True
         for path in paths:
             answer = await client.raw("GET", path, {} if names else query, accept=_TABLE)
             version = answer["metadata"].get("resourceVersion", "")
-            _print_table(answer, form, resource.plural, all_namespaces and resource.namespaced, header=path is paths[0])
+            header &= not _print_table(answer, form, resource, wide, header=header)
+        if header and not names:
+            click.echo(f"no {resource.plural} found", err=True)
         if watch:
             field = f"metadata.name={names[0]}" if names else ""
             stream = client.watch(
@@ -118,36 +150,41 @@ def get(
             )
             async for event in stream:
                 if event.type != "BOOKMARK":
-                    answer = output.decoded(event.object)
-                    wide = all_namespaces and resource.namespaced
-                    _print_table(answer, form, resource.plural, wide, header=False)
+                    # The columns are told with the list, and not again with each change.
+                    answer = output.decoded(event.object) | {"columnDefinitions": answer["columnDefinitions"]}
+                    header &= not _print_table(answer, form, resource, wide, header=header)
 
     connection.with_client(kubeconfig, work)
 
 
-def _print_table(answer: dict[str, Any], form: str | None, plural: str, namespaced: bool, *, header: bool) -> None:
+def _print_table(
+    answer: dict[str, Any], form: str | None, resource: ResourceDef, namespaced: bool, *, header: bool
+) -> bool:
+    """Print the rows, if there are any; says whether there were."""
     names, rows = output.server_table(answer, wide=form == "wide", namespaced=namespaced)
     if form == "name":
         for row in rows:
-            click.echo(f"{plural}/{row[1 if namespaced else 0]}")
+            click.echo(_title(resource, row[1 if namespaced else 0]))
     elif rows:
         click.echo(output.table(rows, names if header else ()))
-    elif header:
-        click.echo(f"no {plural} found", err=True)
+    return bool(rows)
 
 
 @click.command(short_help="Tell all about one object: state, reasons, events.")
 @click.argument("kind")
-@click.argument("name")
+@click.argument("name", nargs=-1)
 @connection.options
-def describe(kind: str, name: str, namespace: str, kubeconfig: Path | None) -> None:
+def describe(kind: str, name: tuple[str, ...], namespace: str, kubeconfig: Path | None) -> None:
     """Tell all about the object NAME of KIND: its state, why it is so, what happened to it, how to call it."""
+    kind, names = _kind_and_names(kind, name)
+    if len(names) != 1:
+        raise click.UsageError("name one object: KIND NAME")
 
     async def work(client: Client) -> None:
         resource = (await catalogue(client)).by_word(kind)
         where = namespace or client.config.namespace
-        found = await client.get(resource, name, where if resource.namespaced else "")
-        click.echo(await description.of(client, resource, found, connection.gateway_url()))
+        found = await client.get(resource, names[0], where if resource.namespaced else "")
+        click.echo(await description.of(client, resource, found, connection.gateway_url(client.config)))
 
     connection.with_client(kubeconfig, work)
 
@@ -167,6 +204,8 @@ def delete(
     kubeconfig: Path | None,
 ) -> None:
     """Delete the objects NAMES of KIND, or those that the manifests of -f name."""
+    if kind:
+        kind, names = _kind_and_names(kind, names)
     if bool(sources) == bool(kind and names):
         raise click.UsageError("name either a KIND and NAMES, or manifests with -f FILE")
     documents = read(sources)
@@ -186,28 +225,37 @@ def delete(
                 for m in reversed(documents)
             ]
         failed = 0
+        deleted = []
         for resource, name, place in chosen:
             try:
-                await client.delete(resource, name, place if resource.namespaced else "")
-                click.echo(f"{resource.singular}/{name} deleted")
+                answer = await client.delete(resource, name, place if resource.namespaced else "")
+                deleted.append((resource, name, place, _uid(answer)))
+                click.echo(f"{_title(resource, name)} deleted")
             except ApiError as error:
                 failed += 1
                 click.echo(str(error), err=True)
-        if wait and not failed:
-            await asyncio.gather(*(_gone(client, *which) for which in chosen))
+        if wait:
+            await asyncio.gather(*(_gone(client, *which) for which in deleted))
         return failed
 
     if connection.with_client(kubeconfig, work):
         raise CommandFailed("not all objects could be deleted")
 
 
-async def _gone(client: Client, resource: Any, name: str, namespace: str) -> None:
+def _uid(answer: dict[str, Any]) -> str:
+    """Which object was deleted: the API answers with it if it is still there, and else with a Status about it."""
+    return str((answer.get("metadata") or {}).get("uid") or (answer.get("details") or {}).get("uid") or "")
+
+
+async def _gone(client: Client, resource: ResourceDef, name: str, namespace: str, uid: str) -> None:
     for _ in range(_GONE_PATIENCE * 20):
         try:
-            await client.get(resource, name, namespace if resource.namespaced else "")
+            found = await client.get_metadata(resource, name, namespace if resource.namespaced else "")
         except ApiError as error:
             if error.code == 404:
                 return
             raise
+        if uid and found["metadata"]["uid"] != uid:
+            return  # somebody has made another one of this name
         await asyncio.sleep(0.05)
-    raise CommandFailed(f"{resource.singular}/{name} is still there after {_GONE_PATIENCE} s: see its finalizers")
+    raise CommandFailed(f"{_title(resource, name)} is still there after {_GONE_PATIENCE} s: see its finalizers")

@@ -66,7 +66,7 @@ def as_json(value: Any) -> str:
 
 def decoded(raw: msgspec.Raw) -> Any:
     """The object of a watch event."""
-    return orjson.loads(raw)
+    return msgspec.json.decode(raw)
 
 
 def show(value: Any, form: str) -> None:

@@ -33,21 +33,21 @@ class PredictError(MizzenError):
 def predict(name: str, data: str, timeout: float, namespace: str, kubeconfig: Path | None) -> None:
     """Send a request to the InferenceService NAME and print its answer.
 
-    A request with "instances" goes over the V1 protocol, one with "inputs" over V2; a bare list means V1 instances.
+    A request with "instances" goes over the V1 protocol, one with tensors as "inputs" over V2; a bare list means V1
+    instances.
     """
     request = _request(data)
-    protocol = "v2" if isinstance(request, dict) and "inputs" in request else "v1"
 
-    async def work(client: Client) -> InferenceService:
+    async def work(client: Client) -> tuple[InferenceService, str | None]:
         found = await client.get(INFERENCE_SERVICE, name, namespace or client.config.namespace)
-        return msgspec.convert(found, InferenceService)
+        return msgspec.convert(found, InferenceService), connection.gateway_url(client.config)
 
-    isvc = connection.with_client(kubeconfig, work)
+    isvc, gateway = connection.with_client(kubeconfig, work)
     if not isvc.status.url:
         reasons = [f"{c.type}: {c.message or c.reason}" for c in isvc.status.conditions or () if c.status != "True"]
         raise PredictError(f"{name} has no URL yet. {'; '.join(reasons)}")
-    path = f"/v2/models/{name}/infer" if protocol == "v2" else f"/v1/models/{name}:predict"
-    status, answer = asyncio.run(_post(isvc.status.url, path, request, timeout))
+    path = f"/v2/models/{name}/infer" if _is_v2(request) else f"/v1/models/{name}:predict"
+    status, answer = asyncio.run(_post(gateway, isvc.status.url, path, request, timeout))
     try:
         click.echo(output.as_json(orjson.loads(answer)))
     except orjson.JSONDecodeError:
@@ -56,9 +56,19 @@ def predict(name: str, data: str, timeout: float, namespace: str, kubeconfig: Pa
         raise PredictError(f"{name} answered with {status}")
 
 
+def _is_v2(request: Any) -> bool:
+    """V1 knows "inputs", too: there they are rows, and in V2 tensors, each a mapping."""
+    inputs = request.get("inputs") if isinstance(request, dict) else None
+    return isinstance(inputs, list) and all(isinstance(tensor, dict) for tensor in inputs)
+
+
 def _request(data: str) -> Any:
     try:
-        text = sys.stdin.read() if data == "-" else Path(data[1:]).read_text() if data.startswith("@") else data
+        text: str | bytes = data
+        if data == "-":
+            text = sys.stdin.buffer.read()
+        elif data.startswith("@"):
+            text = Path(data[1:]).read_bytes()
     except OSError as error:
         raise PredictError(f"{data[1:]}: {error.strerror}") from error
     try:
@@ -68,9 +78,8 @@ def _request(data: str) -> Any:
     return {"instances": request} if isinstance(request, list) else request
 
 
-async def _post(url: str, path: str, request: Any, timeout: float) -> tuple[int, bytes]:
-    """Through this home's gateway with the service's host, or straight to the URL where no installation runs."""
-    gateway = connection.gateway_url()
+async def _post(gateway: str | None, url: str, path: str, request: Any, timeout: float) -> tuple[int, bytes]:
+    """Through the installation's gateway with the service's host, or straight to the URL of any other cluster."""
     headers = {"Content-Type": "application/json"}
     if gateway:
         headers["Host"] = urlsplit(url).netloc

@@ -9,7 +9,9 @@ import click
 @click.argument("directory")
 @click.option("--name", default="model", show_default=True, help="The model's name in URLs.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
-@click.option("--port", default=8080, show_default=True, help="The port to listen on; 0 means any.")
+@click.option(
+    "--port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="The port to listen on; 0 means any."
+)
 def serve(directory: str, name: str, host: str, port: int) -> None:
     """Serve the model in DIRECTORY over the V1 and V2 protocols, until Ctrl-C."""
     from mizzen.serve.main import serve as run
