@@ -2,15 +2,18 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+KSERVE := 0.21.0
+KSERVE_VENV := .venv-kserve
 
-.PHONY: demo test lint bench clean help
+.PHONY: demo test lint bench kserve-env clean help
 
 help:
 	@echo "make demo    start Mizzen, serve a model, ask it, stop     (about a minute the first time)"
 	@echo "make test    run the test suite"
 	@echo "make lint    check style, types and the direction of imports"
 	@echo "make bench   measure the figures of docs/benchmarks.md"
-	@echo "make clean   remove the virtual environment"
+	@echo "make kserve-env   install KServe's own SDK apart, so that make test drives it, too"
+	@echo "make clean   remove the virtual environments"
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -43,5 +46,16 @@ lint: $(VENV)/.dev
 bench: $(VENV)/.dev
 	@$(BIN)/python bench/run.py $(BENCH_ARGS)
 
+# KServe's SDK pins other versions than ours, so it lives in an environment of its own.
+kserve-env: $(KSERVE_VENV)/.kserve-$(KSERVE)
+
+$(KSERVE_VENV)/.kserve-$(KSERVE):
+	@echo "installing KServe's SDK in $(KSERVE_VENV) (once)"
+	@rm -rf $(KSERVE_VENV)
+	@$(PYTHON) -m venv $(KSERVE_VENV)
+	@$(KSERVE_VENV)/bin/python -m pip install --quiet --disable-pip-version-check \
+	  'kserve==$(KSERVE)' 'kubernetes<37' scikit-learn
+	@touch $@
+
 clean:
-	rm -rf $(VENV)
+	rm -rf $(VENV) $(KSERVE_VENV)
