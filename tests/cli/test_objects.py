@@ -103,7 +103,7 @@ def test_a_service_is_described_with_its_state_pods_and_events(mizzen, iris, mod
         "Loaded (wanted: Loaded)",
         "PredictorReady",
         "iris-predictor-",
-        "0 restarts",
+        "1/1     Running   0",
         "InferenceServiceReady",
     ):
         assert part in told
@@ -174,3 +174,19 @@ def test_a_finalizer_is_waited_for_or_not(mizzen):
     held["metadata"].pop("finalizers")
     mizzen.apply(json.dumps(held))
     assert "deleted" in waiting.communicate(timeout=30)[0]
+
+
+def test_several_kinds_are_listed_at_once(mizzen, iris):
+    tables = [block.splitlines() for block in mizzen("get", "isvc,deploy,svc").split("\n\n")]
+    names = ["inferenceservice.serving.kserve.io/iris", "deployment.apps/iris-predictor", "service/iris-predictor"]
+    assert len(tables) == 3
+    for name, (header, *rows) in zip(names, tables, strict=True):
+        assert header.startswith("NAME ") and name in [row.split()[0] for row in rows]
+    kinds = {name.partition("/")[0] for name in mizzen("get", "all", "-o", "name").split()}
+    assert {"pod", "service", "deployment.apps", "replicaset.apps"} <= kinds
+    both = json.loads(mizzen("get", "isvc,svc", "-o", "json"))
+    assert {item["kind"] for item in both["items"]} == {"InferenceService", "Service"}
+    refused = mizzen.run("get", "isvc,pods", "-w")
+    assert refused.returncode == 2 and "one kind can be watched at a time" in refused.stderr
+    unknown = mizzen.run("get", "isvc,nonsense")
+    assert unknown.returncode == 1 and 'no resource type "nonsense"' in unknown.stderr

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from mizzen.apis.core import EVENT, POD, Pod
+from mizzen.apis.core import EVENT, POD
 from mizzen.apis.meta import ResourceDef
 from mizzen.apis.serving.v1beta1 import INFERENCE_SERVICE, InferenceService
 from mizzen.cli import output
@@ -26,21 +26,22 @@ async def of(client: Client, resource: ResourceDef, found: dict[str, Any], gatew
         gateway: where the installation answers requests for models, if it is known.
     """
     metadata = found["metadata"]
-    sections = [_head(resource, metadata)]
+    head = _head(resource, metadata)
     if resource == INFERENCE_SERVICE:
         isvc = msgspec.convert(found, InferenceService)
-        sections += [*_service(isvc), await _pods(client, isvc)]
+        sections = [output.table(head + _service(isvc)), *_state(isvc), await _pods(client, isvc)]
         call = await curl(isvc, gateway) if gateway else ""
         if call:
             sections.append(f"Call it:\n{_INDENT}{call}")
     else:
+        sections = [output.table(head)]
         rest = {key: value for key, value in found.items() if key not in ("apiVersion", "kind", "metadata")}
         sections.append(output.as_yaml(rest) if rest else "")
     sections.append(await _events(client, metadata))
     return "\n".join(section for section in sections if section)
 
 
-def _head(resource: ResourceDef, metadata: dict[str, Any]) -> str:
+def _head(resource: ResourceDef, metadata: dict[str, Any]) -> list[tuple[str, str]]:
     lines = [("Name:", metadata["name"])]
     if metadata.get("namespace"):
         lines.append(("Namespace:", metadata["namespace"]))
@@ -50,17 +51,17 @@ def _head(resource: ResourceDef, metadata: dict[str, Any]) -> str:
         values = {k: v for k, v in (metadata.get(key) or {}).items() if not k.startswith("kubectl.kubernetes.io/")}
         if values:
             lines.append((title, ", ".join(f"{name}={value}" for name, value in values.items())))
-    return output.table(lines)
+    return lines
 
 
-def _service(isvc: InferenceService) -> Iterator[str]:
+def _service(isvc: InferenceService) -> list[tuple[str, str]]:
     status = isvc.status
     lines = []
     model = isvc.spec.predictor.model
     if model:
         lines.append(("Model:", f"{model.model_format.name if model.model_format else ''} {model.storage_uri or ''}"))
-    runtime = status.cluster_serving_runtime_name or status.serving_runtime_name
-    lines.append(("Runtime:", runtime or "none chosen yet"))
+        runtime = status.cluster_serving_runtime_name or status.serving_runtime_name
+        lines.append(("Runtime:", runtime or "none chosen yet"))
     if status.url:
         lines.append(("URL:", status.url))
     if status.address and status.address.url:
@@ -69,7 +70,11 @@ def _service(isvc: InferenceService) -> Iterator[str]:
     if states:
         target = states.target_model_state or "unknown"
         lines.append(("Model state:", f"{states.active_model_state or 'none'} (wanted: {target})"))
-    yield output.table(lines)
+    return lines
+
+
+def _state(isvc: InferenceService) -> Iterator[str]:
+    status = isvc.status
     failure = status.model_status.last_failure_info if status.model_status else None
     if failure and status.model_status and status.model_status.transition_status != "UpToDate":
         yield f"Last failure:\n{_INDENT}{failure.reason}: {failure.message}"
@@ -82,15 +87,12 @@ def _service(isvc: InferenceService) -> Iterator[str]:
 
 
 async def _pods(client: Client, isvc: InferenceService) -> str:
-    found = await client.list(POD, isvc.namespace, label_selector=f"{_SERVICE_LABEL}={isvc.name}")
-    rows = []
-    for value in found:
-        pod = msgspec.convert(value, Pod)
-        statuses = pod.status.container_statuses or []
-        restarts = sum(status.restart_count for status in statuses)
-        ready = "ready" if pod.is_ready else "not ready"
-        rows.append((pod.name, pod.status.phase or "", ready, f"{restarts} restarts", pod.status.pod_ip or ""))
-    return "Pods:\n" + _indented(output.table(rows)) if rows else "Pods: none"
+    query = {"labelSelector": f"{_SERVICE_LABEL}={isvc.name}"}
+    answer = await client.raw("GET", POD.path(isvc.namespace), query, accept=output.TABLE)
+    header, rows = output.server_table(answer, wide=True, namespaced=False)
+    shown = [header.index(name) for name in ("Name", "Ready", "Status", "Restarts", "Age", "IP")]
+    cells = [[row[place] for place in shown] for row in rows]
+    return "Pods:\n" + _indented(output.table(cells, [header[place] for place in shown])) if rows else "Pods: none"
 
 
 async def _events(client: Client, metadata: dict[str, Any]) -> str:

@@ -136,8 +136,11 @@ def _rows(home: Home, running: state.State) -> list[tuple[str, str]]:
         ("volumes", running.mounts),
     ]
     for name, role in running.roles.items():
-        restarts = f", started again {role.restarts} times" if role.restarts else ""
-        rows.append((name, f"{'ready' if role.ready else 'starting'} (pid {role.pid}{restarts})"))
+        notes = [f"pid {role.pid}"] if role.pid else []
+        if role.restarts:
+            notes.append("started again once" if role.restarts == 1 else f"started again {role.restarts} times")
+        word = "ready" if role.ready else "starting"
+        rows.append((name, f"{word} ({', '.join(notes)})" if notes else word))
     return rows
 
 

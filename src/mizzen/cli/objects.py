@@ -16,7 +16,6 @@ from mizzen.kube.client import Client
 from mizzen.kube.discovery import Catalogue, UnknownKind, catalogue
 from mizzen.kube.errors import ApiError
 
-_TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json"
 _GONE_PATIENCE = 60
 
 
@@ -117,57 +116,108 @@ def get(
     namespace: str,
     kubeconfig: Path | None,
 ) -> None:
-    """List the objects of KIND (isvc, pods, deploy, ...), or show those with NAMES."""
+    """List the objects of KIND (isvc, pods, deploy, ...), or show those with NAMES.
+
+    Several kinds are written with commas between them: isvc,pods. `all` means every kind that runs something.
+    """
     kind, names = _kind_and_names(kind, names)
 
     async def work(client: Client) -> None:
-        resource = (await catalogue(client)).by_word(kind)
+        resources = (await catalogue(client)).by_words(kind)
         where = "" if all_namespaces else namespace or client.config.namespace
-        query = {"labelSelector": selector} if selector else {}
         if form in ("json", "yaml"):
-            if names:
-                found: Any = [await client.get(resource, name, where) for name in names]
-            else:
-                found = await client.list(resource, where, label_selector=selector)
-            for one in found:
-                one["metadata"].pop("managedFields", None)  # longer than all the rest, and nobody's reading
-            single = len(names) == 1
-            output.show(found[0] if single else {"apiVersion": "v1", "kind": "List", "items": found}, form)
+            await _show(client, resources, names, where, selector, form)
             return
-        paths = [resource.path(where, name) for name in names] or [resource.path(where)]
-        wide = all_namespaces and resource.namespaced
-        version, header = "", True
-        for path in paths:
-            answer = await client.raw("GET", path, {} if names else query, accept=_TABLE)
-            version = answer["metadata"].get("resourceVersion", "")
-            header &= not _print_table(answer, form, resource, wide, header=header)
-        if header and not names:
-            click.echo(f"no {resource.plural} found", err=True)
+        if watch and (len(resources) > 1 or len(names) > 1):
+            raise click.UsageError("one kind can be watched at a time, and of that one object or all of them")
+        query = {"labelSelector": selector} if selector and not names else {}
+        printed = False
+        for resource in resources:
+            table = _Table(form, resource, all_namespaces, titles=len(resources) > 1)
+            version = ""
+            for path in [resource.path(where, name) for name in names] or [resource.path(where)]:
+                answer = await client.raw("GET", path, query, accept=output.TABLE)
+                version = answer["metadata"].get("resourceVersion", "")
+                table.add(answer)
+            table.print(gap=printed)
+            printed |= table.has_printed
+        if not printed and not names:
+            click.echo(f"no {resources[0].plural if len(resources) == 1 else 'such objects'} found", err=True)
         if watch:
             field = f"metadata.name={names[0]}" if names else ""
             stream = client.watch(
-                resource, where, resource_version=version, label_selector=selector, field_selector=field, accept=_TABLE
+                resource,
+                where,
+                resource_version=version,
+                label_selector=selector,
+                field_selector=field,
+                accept=output.TABLE,
             )
             async for event in stream:
                 if event.type != "BOOKMARK":
-                    # The columns are told with the list, and not again with each change.
-                    answer = output.decoded(event.object) | {"columnDefinitions": answer["columnDefinitions"]}
-                    header &= not _print_table(answer, form, resource, wide, header=header)
+                    table.add(output.decoded(event.object))
+                    table.print()
 
     connection.with_client(kubeconfig, work)
 
 
-def _print_table(
-    answer: dict[str, Any], form: str | None, resource: ResourceDef, namespaced: bool, *, header: bool
-) -> bool:
-    """Print the rows, if there are any; says whether there were."""
-    names, rows = output.server_table(answer, wide=form == "wide", namespaced=namespaced)
-    if form == "name":
-        for row in rows:
-            click.echo(_title(resource, row[1 if namespaced else 0]))
-    elif rows:
-        click.echo(output.table(rows, names if header else ()))
-    return bool(rows)
+async def _show(
+    client: Client, resources: list[ResourceDef], names: tuple[str, ...], where: str, selector: str, form: str
+) -> None:
+    found: list[Any] = []
+    for resource in resources:
+        if names:
+            found += [await client.get(resource, name, where) for name in names]
+        else:
+            found += await client.list(resource, where, label_selector=selector)
+    for one in found:
+        one["metadata"].pop("managedFields", None)  # longer than all the rest, and nobody's reading
+    single = len(names) == 1 and len(found) == 1
+    output.show(found[0] if single else {"apiVersion": "v1", "kind": "List", "items": found}, form)
+
+
+class _Table:
+    """Rows of one kind as they come, printed below one header and as wide as the first of them were.
+
+    Args:
+        titles: names are written with their kind, because there are others.
+    """
+
+    def __init__(self, form: str | None, resource: ResourceDef, all_namespaces: bool, *, titles: bool) -> None:
+        self.has_printed = False
+        self._form = form
+        self._resource = resource
+        self._namespaced = all_namespaces and resource.namespaced
+        self._titles = titles
+        self._columns: list[Any] = []
+        self._rows: list[list[str]] = []
+        self._widths: list[int] = []
+        self._header: list[str] = []
+
+    def add(self, answer: dict[str, Any]) -> None:
+        # The columns are told with the list, and not again with each change.
+        self._columns = answer.get("columnDefinitions") or self._columns
+        answer = answer | {"columnDefinitions": self._columns}
+        self._header, rows = output.server_table(answer, wide=self._form == "wide", namespaced=self._namespaced)
+        self._rows += rows
+
+    def print(self, *, gap: bool = False) -> None:
+        """Print what was added since; ``gap`` leaves a line free before it."""
+        rows, self._rows = self._rows, []
+        if not rows:
+            return
+        name = 1 if self._namespaced else 0
+        if self._form == "name":
+            for row in rows:
+                click.echo(_title(self._resource, row[name]))
+            return
+        if self._titles:
+            for row in rows:
+                row[name] = _title(self._resource, row[name])
+        header = () if self.has_printed else self._header
+        self._widths = self._widths or output.widths([self._header, *rows])
+        click.echo(("\n" if gap else "") + output.table(rows, header, self._widths))
+        self.has_printed = True
 
 
 @click.command(short_help="Tell all about one object: state, reasons, events.")

@@ -10,17 +10,24 @@ import msgspec
 import orjson
 import yaml
 
+# Asks the API for the columns that it shows people.
+TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json"
 _GAP = 3
 
 
-def table(rows: Sequence[Sequence[str]], header: Sequence[str] = ()) -> str:
-    """Columns as wide as their widest cell; the header in capitals."""
+def widths(rows: Sequence[Sequence[str]]) -> list[int]:
+    """The width of each column's widest cell."""
+    return [max(map(len, column)) for column in zip(*rows, strict=True)]
+
+
+def table(rows: Sequence[Sequence[str]], header: Sequence[str] = (), least: Sequence[int] = ()) -> str:
+    """Columns as wide as their widest cell, and at least so wide; the header in capitals."""
     lines = [[name.upper() for name in header], *rows] if header else list(rows)
     if not lines:
         return ""
-    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
+    wide = [max(pair) for pair in zip(widths(lines), least or [0] * len(lines[0]), strict=True)]
     return "\n".join(
-        "".join(cell.ljust(width + _GAP) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
+        "".join(cell.ljust(width + _GAP) for cell, width in zip(line, wide, strict=True)).rstrip() for line in lines
     )
 
 
@@ -36,7 +43,7 @@ def server_table(answer: dict[str, Any], *, wide: bool, namespaced: bool) -> tup
     header = (["Namespace"] if namespaced else []) + [columns[place]["name"] for place in shown]
     rows = []
     for row in answer.get("rows") or ():
-        cells = ["<none>" if row["cells"][place] is None else str(row["cells"][place]) for place in shown]
+        cells = ["" if row["cells"][place] is None else str(row["cells"][place]) for place in shown]
         metadata = (row.get("object") or {}).get("metadata") or {}
         rows.append(([metadata.get("namespace") or ""] if namespaced else []) + cells)
     return header, rows

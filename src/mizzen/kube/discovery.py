@@ -53,6 +53,14 @@ class Catalogue:
                 return resource
         raise UnknownKind(f'the API serves no resource type "{word}"; `kubectl api-resources` lists those it has')
 
+    def by_words(self, words: str) -> list[ResourceDef]:
+        """The resources of words with commas between them, of which each may be a category, such as ``all``."""
+        found: dict[ResourceDef, None] = {}
+        for word in words.split(","):
+            members = [resource for resource in self.resources if word.lower() in resource.categories]
+            found |= dict.fromkeys(members or [self.by_word(word)])
+        return list(found)
+
 
 async def catalogue(client: Client) -> Catalogue:
     """Ask the API for all it serves, in two requests."""
