@@ -101,3 +101,12 @@ def test_a_block_is_taken_apart_into_commands_and_answers(tmp_path: Path) -> Non
     found = steps(block)
     assert [(step.command, step.printed) for step in found] == [("echo a \\\n    b", "a b"), ("true", "")]
     assert [step.where for step in found] == ["page.md:4", "page.md:7"]
+
+
+def test_the_tests_that_the_status_names_are_there() -> None:
+    root = doc_pages.DOCS.parent
+    named = re.findall(r"`(tests/[\w/.]+?)(?:::(\w+))?`", (doc_pages.DOCS / "status.md").read_text())
+    assert len(named) > 40
+    for path, test in named:
+        assert (root / path).exists(), path
+        assert not test or f"def {test}(" in (root / path).read_text(), f"{path} has no {test}"
