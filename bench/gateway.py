@@ -16,13 +16,14 @@ import multiprocessing
 import os
 import socket
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import msgspec
 import uvloop
 
 import load
+from figures import Figure, Say
 from mizzen.apis.core import Service
 from mizzen.apis.networking import EndpointSlice, Ingress
 from mizzen.cluster.gateway import ingress
@@ -124,53 +125,78 @@ def busy(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
+def rows(seconds: float, rounds: int, hosts: int, connections: Sequence[int]) -> Iterator[dict[str, Any]]:
+    """For each number of connections, the readings of every round, directly and through the gateway.
+
+    Raises:
+        RuntimeError: an answer was wrong.
+    """
+    context = multiprocessing.get_context("fork")
+    behind, front = (socket.create_server(("127.0.0.1", 0), backlog=1024) for _ in range(2))
+    ports = {"direct": behind.getsockname()[1], "gateway": front.getsockname()[1]}
+    server = context.Process(target=serve, args=(1, upstream, behind))
+    gateway = context.Process(target=serve, args=(0, Gateway(hosts, ports["direct"]), front))
+    server.start()
+    gateway.start()
+    try:
+        for number in connections:
+            row: dict[str, Any] = {"connections": number, "direct": [], "gateway": [], "gateway_cpu_us": []}
+            for _ in range(rounds):
+                for way, port in ports.items():
+                    results = context.SimpleQueue()
+                    before = busy(gateway.pid or 0)
+                    asking = context.Process(target=ask, args=(port, host(hosts // 2), number, seconds, results))
+                    asking.start()
+                    found = results.get()
+                    asking.join()
+                    if found["errors"]:
+                        raise RuntimeError(f"wrong answers {way}: {found['errors']}")
+                    row[way].append(found)
+                    if way == "gateway":
+                        row["gateway_cpu_us"].append((busy(gateway.pid or 0) - before) / max(found["asked"], 1) * 1e6)
+            yield row
+    finally:
+        for process in (gateway, server):
+            process.terminate()
+            process.join()
+
+
+def measure(quick: bool, say: Say) -> list[Figure]:
+    """Rate, ratio and cost of a request, for ``bench/run.py``."""
+    seconds, rounds, connections = (0.4, 1, (2,)) if quick else (4.0, 5, (1, 16, 64))
+    figures = []
+    for row in rows(seconds, rounds, 1000, connections):
+        at = f"gateway, {row['connections']} connection{'s' if row['connections'] > 1 else ''}"
+        rates = [one["rate"] for one in row["gateway"]]
+        pairs = list(zip(row["gateway"], row["direct"], strict=True))
+        ratios = [through["rate"] / direct["rate"] for through, direct in pairs]
+        added = [through["p50_us"] - direct["p50_us"] for through, direct in pairs]
+        figures += [
+            Figure(name=f"{at}: requests on its core", unit="/s", readings=rates),
+            Figure(name=f"{at}: ratio to asking directly", unit="x", readings=ratios),
+            Figure(name=f"{at}: its processor time a request", unit="µs", readings=row["gateway_cpu_us"]),
+            Figure(name=f"{at}: added to the median latency", unit="µs", readings=added),
+        ]
+        say(f"{at}: {statistics.median(rates):,.0f}/s")
+    return figures
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=float, default=4.0)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--hosts", type=int, default=1000)
     options = parser.parse_args()
-    context = multiprocessing.get_context("fork")
-    behind, front = (socket.create_server(("127.0.0.1", 0), backlog=1024) for _ in range(2))
-    ports = {"direct": behind.getsockname()[1], "gateway": front.getsockname()[1]}
-    server = context.Process(target=serve, args=(1, upstream, behind), daemon=True)
-    gateway = context.Process(target=serve, args=(0, Gateway(options.hosts, ports["direct"]), front), daemon=True)
-    server.start()
-    gateway.start()
-    errors: list[str] = []
-    rows = []
-    for connections in (1, 16, 64):
-        runs: dict[str, list[dict[str, Any]]] = {"direct": [], "gateway": []}
-        costs = []
-        for _ in range(options.rounds):
-            for way, port in ports.items():
-                results = context.SimpleQueue()
-                before = busy(gateway.pid or 0)
-                asking = context.Process(
-                    target=ask, args=(port, host(options.hosts // 2), connections, options.seconds, results)
-                )
-                asking.start()
-                found = results.get()
-                asking.join()
-                runs[way].append(found)
-                errors += found["errors"]
-                if way == "gateway":
-                    costs.append((busy(gateway.pid or 0) - before) / max(found["asked"], 1) * 1e6)
-        row: dict[str, Any] = {"connections": connections}
-        for way, found in runs.items():
+    for found in rows(options.seconds, options.rounds, options.hosts, (1, 16, 64)):
+        row: dict[str, Any] = {"connections": found["connections"]}
+        for way in ("direct", "gateway"):
             for figure in ("rate", "p50_us", "p99_us"):
-                row[f"{way}_{figure}"] = round(statistics.median(run[figure] for run in found))
+                row[f"{way}_{figure}"] = round(statistics.median(run[figure] for run in found[way]))
         row["added_p50_us"] = row["gateway_p50_us"] - row["direct_p50_us"]
         row["rate_ratio"] = round(row["gateway_rate"] / row["direct_rate"], 2)
-        row["gateway_cpu_us"] = round(statistics.median(costs), 1)
-        rows.append(row)
+        row["gateway_cpu_us"] = round(statistics.median(found["gateway_cpu_us"]), 1)
         print(json.dumps(row), flush=True)
-    for process in (gateway, server):
-        process.terminate()
-        process.join()
-    for error in errors[:5]:
-        print(f"error: {error}")
-    return 1 if errors else 0
+    return 0
 
 
 if __name__ == "__main__":

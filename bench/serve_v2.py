@@ -2,12 +2,15 @@
 
     python bench/serve_v2.py [--kserve-python /path/to/python]
 
-With ``--kserve-python`` (an interpreter that has ``kserve`` and ``scikit-learn``) KServe's server runs beside ours and
-takes turns with it, on the same core, under the same load, as quiet as it can be; what counts is the ratio. Without it
+With ``--kserve-python`` (an interpreter that has ``kserve`` and ``scikit-learn``; by default the one that
+``MIZZEN_KSERVE_PYTHON`` names, else that of ``.venv-kserve``) KServe's server runs beside ours and takes turns with it,
+on the same core, under the same load, as quiet as it can be; what counts is the ratio, reading by reading. Without it
 ours runs alone. ``--batching`` compares shared calls with single ones. ``--handler`` prints, from the server's own
 process, what a request costs beside ``predict``.
 
-The load (``bench/load.py``) runs on the other cores, sends rows that differ, and checks every answer.
+The load (``bench/load.py``) runs on the other cores, sends rows that differ, one in a request, and checks every status
+and one body in sixteen against what the model itself predicts. A rate is requests answered a second, with so many
+connections that each have one request under way.
 """
 
 from __future__ import annotations
@@ -31,8 +34,13 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from figures import Figure, Say
+
 HERE = Path(__file__).resolve().parent
 ROWS = 500
+# By protocol and connections, how many times as fast as KServe's server ours is to be.
+TARGETS = {("v2", 64): 20.0, ("v2", 16): 15.0, ("v1", 64): 15.0}
+KSERVE_PYTHON = "MIZZEN_KSERVE_PYTHON"
 
 
 def train(folder: Path) -> None:
@@ -69,9 +77,9 @@ def free_port() -> int:
 def server(command: list[str], core: int, port: int) -> Iterator[subprocess.Popen[bytes]]:
     """A server process pinned to one core, ready to answer."""
     environment = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-    process = subprocess.Popen(
-        ["taskset", "-c", str(core), *command], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    # Threads and children that it starts later stay on that core, too.
+    os.sched_setaffinity(process.pid, {core})
     try:
         for _ in range(600):
             try:
@@ -91,21 +99,11 @@ def server(command: list[str], core: int, port: int) -> Iterator[subprocess.Pope
 
 
 def load(workload: Path, port: int, connections: int, seconds: float, cores: list[int]) -> dict[str, Any]:
-    command = [
-        "taskset",
-        "-c",
-        ",".join(map(str, cores)),
-        sys.executable,
-        str(HERE / "load.py"),
-        str(workload),
-        "--port",
-        str(port),
-        "--processes",
-        "2",
-    ]
-    command += ["--connections", str(connections), "--seconds", str(seconds)]
-    done = subprocess.run(command, stdout=subprocess.PIPE, check=False)
-    result: dict[str, Any] = json.loads(done.stdout)
+    command = [sys.executable, str(HERE / "load.py"), str(workload), "--port", str(port), "--processes", "2"]
+    command += ["--connections", str(connections), "--seconds", str(seconds), "--warm", str(min(1.0, seconds / 2))]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE)
+    os.sched_setaffinity(process.pid, cores)
+    result: dict[str, Any] = json.loads(process.communicate()[0])
     if result["errors"]:
         raise SystemExit(f"wrong answers: {result['errors']}")
     return result
@@ -122,32 +120,70 @@ def kserve(python: str, folder: Path, port: int) -> list[str]:
     return [*command, "--model_name", "iris", "--http_port", str(port), "--enable_latency_logging", "false"]
 
 
-def compare(options: argparse.Namespace, folder: Path, sides: dict[str, list[str]], ports: dict[str, int]) -> None:
-    """Alternating rounds, medians, and the ratio of the first side to each other one."""
+Rounds = dict[str, list[dict[str, Any]]]
+
+
+def compare(
+    options: argparse.Namespace, folder: Path, sides: dict[str, list[str]], ports: dict[str, int]
+) -> Iterator[tuple[str, int, Rounds]]:
+    """For each protocol and number of connections, what the load saw of each side, in rounds that alternate."""
     with contextlib.ExitStack() as stack:
         for side, command in sides.items():
             stack.enter_context(server(command, options.core, ports[side]))
-        head = f"{'protocol':10}{'connections':>12}"
-        print(head + "".join(f"{side + ' req/s':>20}{'p50 ms':>9}{'p99 ms':>9}" for side in sides) + f"{'ratio':>8}")
         for protocol in options.protocols:
             for connections in options.connections:
-                rounds: dict[str, list[dict[str, Any]]] = {side: [] for side in sides}
+                rounds: Rounds = {side: [] for side in sides}
                 for _ in range(options.rounds):
                     for side in sides:
                         workload = folder / f"{protocol}.json"
                         rounds[side].append(
                             load(workload, ports[side], connections, options.seconds, options.load_cores)
                         )
-                median = {
-                    side: {key: statistics.median(one[key] for one in found) for key in ("rate", "p50_ms", "p99_ms")}
-                    for side, found in rounds.items()
-                }
-                line = f"{protocol:10}{connections:>12}"
-                for side in sides:
-                    one = median[side]
-                    line += f"{one['rate']:>20,.0f}{one['p50_ms']:>9.2f}{one['p99_ms']:>9.2f}"
-                rates = [median[side]["rate"] for side in sides]
-                print(line + (f"{rates[0] / rates[-1]:>7.1f}x" if len(rates) > 1 else f"{'':>8}"), flush=True)
+                yield protocol, connections, rounds
+
+
+def table(compared: Iterator[tuple[str, int, Rounds]], sides: list[str]) -> None:
+    """Print medians, and the ratio of the first side to the last."""
+    head = f"{'protocol':10}{'connections':>12}"
+    print(head + "".join(f"{side + ' req/s':>20}{'p50 ms':>9}{'p99 ms':>9}" for side in sides) + f"{'ratio':>8}")
+    for protocol, connections, rounds in compared:
+        line = f"{protocol:10}{connections:>12}"
+        for side in sides:
+            rate, p50, p99 = (_median(rounds[side], key) for key in ("rate", "p50_ms", "p99_ms"))
+            line += f"{rate:>20,.0f}{p50:>9.2f}{p99:>9.2f}"
+        rates = [_median(rounds[side], "rate") for side in sides]
+        print(line + (f"{rates[0] / rates[-1]:>7.1f}x" if len(rates) > 1 else f"{'':>8}"), flush=True)
+
+
+def _median(found: list[dict[str, Any]], key: str) -> float:
+    return statistics.median(one[key] for one in found)
+
+
+def measure(quick: bool, say: Say) -> list[Figure]:
+    """Rates of both servers and their ratio, for ``bench/run.py``."""
+    options = parser().parse_args([])
+    if quick:
+        options.rounds, options.seconds, options.connections = 1, 0.4, [2]
+    else:
+        options.rounds = 5
+    figures = []
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        train(folder)
+        sides, ports = _sides(options, folder)
+        for protocol, connections, rounds in compare(options, folder, sides, ports):
+            at = f"{protocol.upper()} REST, {connections} connection{'s' if connections > 1 else ''}"
+            rates = {side: [one["rate"] for one in found] for side, found in rounds.items()}
+            if "kserve" in rates:
+                ratios = [ours / theirs for ours, theirs in zip(rates["mizzen"], rates["kserve"], strict=True)]
+                target = TARGETS.get((protocol, connections))
+                figures.append(Figure(name=f"{at}: ratio to KServe", unit="x", readings=ratios, at_least=target))
+            for side, found in rates.items():
+                figures.append(Figure(name=f"{at}: {side}", unit="/s", readings=found))
+            say(f"{at}: " + ", ".join(f"{side} {statistics.median(found):,.0f}/s" for side, found in rates.items()))
+    if "kserve" not in sides:
+        figures[0].note = f"no KServe to compare with: `make kserve-env` installs it, or {KSERVE_PYTHON} names one"
+    return figures
 
 
 async def handler(folder: Path) -> None:
@@ -202,19 +238,43 @@ async def handler(folder: Path) -> None:
     http.closed(connection)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--kserve-python", help="an interpreter that has kserve and scikit-learn")
-    parser.add_argument("--batching", action="store_true", help="compare shared calls with single ones instead")
-    parser.add_argument("--handler", action="store_true", help="print the handler's time less predict instead")
-    parser.add_argument("--connections", type=int, nargs="+", default=[64, 16, 1])
-    parser.add_argument("--protocols", nargs="+", default=["v2", "v1"])
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=4.0)
+def kserve_python() -> str | None:
+    """The interpreter of KServe's own environment, if there is one."""
+    beside = HERE.parent / ".venv-kserve/bin/python"
+    return os.environ.get(KSERVE_PYTHON) or (str(beside) if beside.exists() else None)
+
+
+def _sides(options: argparse.Namespace, folder: Path) -> tuple[dict[str, list[str]], dict[str, int]]:
+    """The servers' commands and ports: ours, and what it is compared with."""
+    ports = {"mizzen": free_port()}
+    sides = {"mizzen": ours(folder, ports["mizzen"])}
+    if options.batching:
+        ports["single"] = free_port()
+        sides["single"] = ours(folder, ports["single"], "--batching", "off")
+    elif options.kserve_python:
+        ports["kserve"] = free_port()
+        sides["kserve"] = kserve(options.kserve_python, folder, ports["kserve"])
+    return sides, ports
+
+
+def parser() -> argparse.ArgumentParser:
+    found = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    found.add_argument("--kserve-python", default=kserve_python(), help="an interpreter that has kserve")
+    found.add_argument("--batching", action="store_true", help="compare shared calls with single ones instead")
+    found.add_argument("--handler", action="store_true", help="print the handler's time less predict instead")
+    found.add_argument("--connections", type=int, nargs="+", default=[64, 16, 1])
+    found.add_argument("--protocols", nargs="+", default=["v2", "v1"])
+    found.add_argument("--rounds", type=int, default=3)
+    found.add_argument("--seconds", type=float, default=4.0)
     cores = sorted(os.sched_getaffinity(0))
-    parser.add_argument("--core", type=int, default=cores[-1], help="the servers' core")
-    options = parser.parse_args()
-    options.load_cores = [core for core in cores if core != options.core] or cores
+    found.add_argument("--core", type=int, default=cores[-1], help="the servers' core")
+    found.set_defaults(load_cores=cores[:-1] or cores)
+    return found
+
+
+def main() -> None:
+    options = parser().parse_args()
+    options.load_cores = [core for core in os.sched_getaffinity(0) if core != options.core] or [options.core]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         train(folder)
@@ -225,19 +285,13 @@ def main() -> None:
             os.sched_setaffinity(0, {options.core})
             uvloop.run(handler(folder))
             return
-        ports = {"mizzen": free_port()}
-        sides = {"mizzen": ours(folder, ports["mizzen"])}
-        if options.batching:
-            ports["single"] = free_port()
-            sides["single"] = ours(folder, ports["single"], "--batching", "off")
-        elif options.kserve_python:
+        sides, ports = _sides(options, folder)
+        if "kserve" in sides:
             code = "import importlib.metadata as m; print(m.version('kserve'), m.version('scikit-learn'))"
             print(
                 "kserve, scikit-learn:", subprocess.check_output([options.kserve_python, "-c", code], text=True).strip()
             )
-            ports["kserve"] = free_port()
-            sides["kserve"] = kserve(options.kserve_python, folder, ports["kserve"])
-        compare(options, folder, sides, ports)
+        table(compare(options, folder, sides, ports), list(sides))
 
 
 if __name__ == "__main__":
