@@ -383,7 +383,7 @@ async def test_drain_finishes_what_is_under_way_and_takes_nothing_more(front):
         ("GET * HTTP/1.1\r\nHost: a.example.com\r\n\r\n", 400),
         ("M-SEARCH / HTTP/1.1\r\nHost: a.example.com\r\n\r\n", 501),
         ("CONNECT a.example.com:80 HTTP/1.1\r\nHost: a.example.com\r\n\r\n", 501),
-        ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 400),
+        ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505),
     ],
 )
 async def test_what_two_readers_could_read_two_ways_is_refused_and_no_server_sees_it(front, head, status):
