@@ -49,6 +49,18 @@ async def test_a_client_that_goes_ends_the_coroutine_that_works_for_it(start, co
     await eventually(lambda: states == ["begun", "ended"] and not server.tasks)
 
 
+@pytest.mark.parametrize("part", ["GET / HTTP/1.1\r\nHos", POST.format("/", 10, "12345")])
+async def test_a_request_that_is_cut_off_is_answered_if_anybody_listens(start, connect, eventually, part):
+    server, port = await start(lambda exchange: exchange.respond(200))
+    raw = await connect(port)
+    raw.send(part)
+    raw.writer.write_eof()
+    answer = await raw.answer()
+    assert answer.status == 400 and b"cut off" in answer.body
+    raw.close()
+    await eventually(lambda: server.connections == 0)
+
+
 async def test_a_request_that_is_cut_off_leaves_nothing_behind(start, connect, eventually):
     seen = []
     server, port = await start(seen.append)

@@ -51,6 +51,8 @@ class Connection(asyncio.Protocol):
         # Deaf: the connection ends after what is queued, so nothing more is taken from it.
         self._deaf = False
         self._lingering = False
+        # The client has ended its side: there are no unread bytes to wait for.
+        self._heard_all = False
         self._since = 0
         self._unsent = 0
         # The message being read.
@@ -88,8 +90,19 @@ class Connection(asyncio.Protocol):
         self._pieces.clear()
         self._wake()
 
-    def eof_received(self) -> None:
-        return None
+    def eof_received(self) -> bool:
+        """A client that has said its last word may still listen: whom it cut off in the middle, it is told.
+
+        One that waits for answers to whole requests cannot be told from one that has gone, and is taken for that.
+        """
+        unfinished = self._heading or self._receiving is not None
+        others = [exchange for exchange in self._queue if exchange is not self._receiving]
+        if self._deaf or not unfinished or others or not self._transport.can_write_eof():
+            return False
+        self._heard_all = True
+        self._since = self.server.ticks
+        self._refuse(Malformed(400, "the request was cut off before its end"))
+        return not self._transport.is_closing()
 
     def data_received(self, data: bytes) -> None:
         if self._deaf:
@@ -236,7 +249,7 @@ class Connection(asyncio.Protocol):
                 self.abort()
             return
         self._unsent = 0
-        if self._lingering:
+        if self._lingering or self._heard_all:
             if waited > limits.linger:
                 self._transport.abort()
         elif self._heading:
@@ -367,7 +380,7 @@ class Connection(asyncio.Protocol):
         self._resume(_BODY_FULL | _TOO_MANY)
         if transport.is_closing():
             return
-        if transport.can_write_eof():
+        if transport.can_write_eof() and not self._heard_all:
             transport.write_eof()
         else:
             transport.close()
