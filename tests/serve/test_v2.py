@@ -98,6 +98,23 @@ async def test_the_media_type_does_not_matter(ask, tensor, content_type):
     assert (await ask("POST", "/v2/models/iris/infer", body, headers)).status == 200
 
 
+@pytest.mark.parametrize("path", ["/v1/models/iris:predict", "/v2/models/iris/infer"])
+@pytest.mark.parametrize(
+    ("headers", "text"),
+    [
+        (
+            {"inference-header-content-length": "12"},
+            "binary tensors are not supported yet: send the data within the JSON",
+        ),
+        ({"content-encoding": "gzip"}, "the body is compressed (gzip), which is not supported"),
+        ({"content-encoding": "identity"}, "Unrecognized request format: "),
+    ],
+)
+async def test_a_body_of_another_kind_is_named(ask, path, headers, text):
+    answer = await ask("POST", path, b"\x1f\x8b\x08\x00", headers)
+    assert answer.status == 400 and answer.error.startswith(text)
+
+
 async def test_outputs_that_are_asked_for(ask, tensor):
     answer = await ask.infer("iris", tensor(ROWS), outputs=[{"name": "output-0", "parameters": {"binary_data": False}}])
     assert [output["name"] for output in answer.json["outputs"]] == ["output-0"]

@@ -8,7 +8,7 @@ import os
 import signal
 from pathlib import Path
 
-from mizzen.apis.core import CONFIG_MAP, POD
+from mizzen.apis.core import CONFIG_MAP, EVENT, POD
 from mizzen.cluster.node.runtime.client import PodParent
 from mizzen.cluster.node.runtime.identity import is_alive
 from mizzen.cluster.node.runtime.spec import read_identity, read_parent
@@ -196,6 +196,13 @@ async def test_a_pod_parent_that_is_killed(node: World) -> None:
     assert ended["exitCode"] == 137
     assert "pod parent" in ended["message"]
     assert process is not None and not is_alive(process)
+    # That was not its own failure, so it does not wait the longer the more often it happens.
+    for restarts in (2, 3):
+        kill_parent(node, "launcher")
+        await node.until("server", lambda pod, wanted=restarts: status_of(pod)["restartCount"] == wanted)
+        await node.ready("server")
+    reasons = {event["reason"] for event in await node.client.list(EVENT, "default")}
+    assert "Started" in reasons and "BackOff" not in reasons
 
 
 async def test_everything_is_killed_at_once(bare: World) -> None:

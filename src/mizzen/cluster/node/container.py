@@ -95,7 +95,8 @@ class ContainerWorker:
             if not replaced and not lifecycle.restarts(self.kind, policy, ended.exit_code):
                 return ended
             ran = ended.finished - ended.started if ended.started else 0.0
-            pause = Pause(0, 0.0) if replaced else lifecycle.pause(run.step, ran)
+            blameless = replaced or self._ended_with_its_parent(run, ended)
+            pause = Pause(0, 0.0) if blameless else lifecycle.pause(run.step, ran)
             self.view.last = ended
             await self._back_off(ended.finished + pause.seconds - time.time(), pause.seconds)
             number = run.number + 1
@@ -129,6 +130,11 @@ class ContainerWorker:
             for task in work:
                 task.cancel()
         return runs.ended(exit, run.id, self._spec, self._pod.folder.log(self.name, run.number))
+
+    def _ended_with_its_parent(self, run: Run, ended: Ended) -> bool:
+        """Whether its pod parent died and took it along, which is no failure of its own that it should wait for."""
+        record = self._pod.folder.run_record(self.name, run.number)
+        return record is not None and self._host.parents.began(record.parent) > ended.finished
 
     def _tending(self, run: Run, held: Held) -> Tending:
         container = held.container

@@ -5,17 +5,19 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from mizzen.http.exchange import Exchange
 from mizzen.http.headers import JSON, encode
 from mizzen.serve import codecs
 from mizzen.serve.batching import Call
-from mizzen.serve.errors import MethodNotAllowed, ServeError, describe
+from mizzen.serve.errors import InvalidInput, MethodNotAllowed, ServeError, describe
 from mizzen.serve.metrics import ModelMetrics
 from mizzen.serve.model import Tensor
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 # A client that sends nonsense at full speed must not fill the log, nor keep the loop busy with tracebacks.
 LOG_EVERY = 1.0
@@ -58,6 +60,29 @@ def refuse(exchange: Exchange, error: BaseException) -> None:
     # Whatever a model raises must reach the client, lone surrogates and all.
     text = text.encode("utf-8", "replace").decode()
     exchange.respond(status, codecs.encode({"error": text}), headers)
+
+
+def decoded(exchange: Exchange, decode: Callable[[bytes], T]) -> T:
+    """The request's body, decoded.
+
+    Raises:
+        InvalidInput: it cannot be; if a header tells why, that is said, and not that the JSON is malformed.
+    """
+    try:
+        return decode(exchange.body)
+    except InvalidInput as error:
+        for name, value in exchange.headers:
+            if name == b"content-encoding" and value.lower() != b"identity":
+                coding = value.decode("latin-1")
+                raise InvalidInput(
+                    f"the body is compressed ({coding}), which is not supported: send it as it is"
+                ) from error
+            if name == b"inference-header-content-length":
+                raise InvalidInput(
+                    "binary tensors are not supported yet: send the data within the JSON "
+                    "(tritonclient and kserve clients: binary_data=False)"
+                ) from error
+        raise
 
 
 class RestCall(Call):

@@ -7,7 +7,7 @@ import time
 from mizzen.http.exchange import Exchange
 from mizzen.serve.codecs import decode_predict, encode_predictions
 from mizzen.serve.errors import ServerNotReady
-from mizzen.serve.protocols.rest import RestCall, reply
+from mizzen.serve.protocols.rest import RestCall, decoded, reply
 from mizzen.serve.repository import Repository
 from mizzen.serve.routing import Router
 
@@ -25,7 +25,7 @@ class V1:
     def predict(self, exchange: Exchange, name: str) -> None:
         began = time.perf_counter()
         served = self._repository.ready(name)
-        inputs = decode_predict(exchange.body)
+        inputs = decoded(exchange, decode_predict)
         served.batcher.submit(RestCall(exchange, inputs, served.metrics, encode_predictions, began))
 
     def explain(self, exchange: Exchange, name: str) -> None:

@@ -10,7 +10,7 @@ from mizzen.http.exchange import Exchange
 from mizzen.serve.codecs import decode_infer, encode_infer
 from mizzen.serve.errors import ServerNotReady
 from mizzen.serve.model import Tensor
-from mizzen.serve.protocols.rest import RestCall, reply
+from mizzen.serve.protocols.rest import RestCall, decoded, reply
 from mizzen.serve.repository import Repository
 from mizzen.serve.routing import Router
 
@@ -62,7 +62,7 @@ class V2:
     def infer(self, exchange: Exchange, name: str) -> None:
         began = time.perf_counter()
         served = self._repository.ready(name)
-        request = decode_infer(exchange.body, name)
+        request = decoded(exchange, partial(decode_infer, model=name))
         encode = partial(_encode, name, served.model.version, request.id, request.outputs)
         served.batcher.submit(RestCall(exchange, request.inputs, served.metrics, encode, began))
 
