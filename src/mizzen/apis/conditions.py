@@ -18,7 +18,16 @@ Status = Literal["True", "False", "Unknown"]
 
 
 class Condition(Schema):
-    """One condition. ``last_transition_time`` is RFC 3339 in UTC."""
+    """What is the case with one aspect of an object.
+
+    Attributes:
+        type: what the condition is about.
+        status: True, False or Unknown.
+        severity: empty if the condition counts for Ready; Info if it only tells.
+        reason: one word for it, for programs.
+        message: what is the case, for people.
+        last_transition_time: when the condition changed last, RFC 3339 in UTC.
+    """
 
     type: str
     status: str

@@ -1,7 +1,8 @@
 """CRDs made from our types: one declaration says how a resource is read and what the API server accepts.
 
 Parts of somebody else's schema are spliced in from the built-in definitions: a struct that names the fields of a
-PodSpec or Container (``INLINE``), and fields marked with ``field_schema(definition=...)``.
+PodSpec or Container (``INLINE``), and fields marked with ``field_schema(definition=...)``. Descriptions
+are those of the structs' docstrings (:mod:`mizzen.apis.docstrings`).
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import Any
 
 from msgspec import inspect
 
-from mizzen.apis import schemas
+from mizzen.apis import docstrings, schemas
 from mizzen.apis.meta import Mapping, Object, ResourceDef
 from mizzen.apis.schema import expanded
 
@@ -91,19 +92,23 @@ def _struct(info: Any) -> Mapping:
         if "INLINE" in base.__dict__
         for name in base.__struct_encode_fields__
     }
+    described = docstrings.attributes(info.cls)
     properties: Mapping = {}
     required = []
     for field in info.fields:
         if field.encode_name in inlined:
-            properties[field.encode_name] = _spliced(inlined[field.encode_name], field.encode_name)
+            schema = _spliced(inlined[field.encode_name], field.encode_name)
         else:
-            properties[field.encode_name] = _type(field.type)
+            schema = _type(field.type)
+        if field.name in described:
+            schema = schema | {"description": described[field.name]}
+        properties[field.encode_name] = schema
         if field.required and not _optional(field.type):
             required.append(field.encode_name)
-    schema: Mapping = {"type": "object", "properties": dict(sorted(properties.items()))}
-    text = (info.cls.__doc__ or "").strip()
-    if text and "__doc__" in info.cls.__dict__:
-        schema["description"] = " ".join(text.split("\n\n")[0].split())
+    schema = {"type": "object", "properties": dict(sorted(properties.items()))}
+    text = docstrings.summary(info.cls)
+    if text:
+        schema["description"] = text
     if required:
         schema["required"] = sorted(required)
     return schema
@@ -115,7 +120,8 @@ def _spliced(definition: str, field: str) -> Mapping:
     if definition.endswith(".PodSpec") and field in _UNKEYED:
         schema = {key: value for key, value in schema.items() if not key.startswith("x-kubernetes-list")}
     _relax(schema if field != "os" else {"properties": {"os": schema}})
-    return schema
+    place = "spec" if definition.endswith(".PodSpec") else "spec.containers"
+    return {"description": f"As {place}.{field} of a Pod."} | schema
 
 
 def _relax(schema: Mapping) -> None:

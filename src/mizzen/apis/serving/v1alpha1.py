@@ -21,7 +21,14 @@ CLUSTER_SERVING_RUNTIME = ResourceDef(
 
 
 class SupportedModelFormat(Schema):
-    """One format a runtime can serve; a greater ``priority`` is preferred among runtimes of one scope."""
+    """One format a runtime can serve; a greater ``priority`` is preferred among runtimes of one scope.
+
+    Attributes:
+        name: the format, as a model's modelFormat names it.
+        version: the version of the format; models that ask for a version need one that is listed.
+        auto_select: whether the runtime may be chosen for a model that names none; false by default.
+        priority: the greater, the sooner it is chosen among runtimes of one scope; 1 or more.
+    """
 
     name: str
     version: Opt[str] = UNSET
@@ -46,20 +53,50 @@ class RuntimePodFields(Schema):
 
 
 class RuntimePod(RuntimePodFields):
+    """The pods of a runtime.
+
+    Attributes:
+        labels: added to the pods, the Deployment and the Service.
+        annotations: added to the pods, the Deployment and the Service.
+    """
+
     labels: Opt[dict[str, str]] = UNSET
     annotations: Opt[dict[str, str]] = UNSET
 
 
 class RuntimeWorkerSpec(RuntimePod):
+    """The pods of the further nodes of a runtime that spans several. Not served yet.
+
+    Attributes:
+        pipeline_parallel_size: how many nodes share a model, each with some of its layers.
+        tensor_parallel_size: how many GPUs of a node share each layer.
+    """
+
     pipeline_parallel_size: Opt[int] = UNSET
     tensor_parallel_size: Opt[int] = UNSET
 
 
 class StorageHelper(Schema):
+    """The container of ModelMesh that fetches models. Not served.
+
+    Attributes:
+        disabled: whether it is left out.
+    """
+
     disabled: Opt[bool] = UNSET
 
 
 class BuiltInAdapter(Schema):
+    """How ModelMesh talks to a known model server. Not served.
+
+    Attributes:
+        server_type: the model server.
+        runtime_management_port: the port on which models are loaded and unloaded.
+        mem_buffer_bytes: memory that is kept free of models, in bytes.
+        model_loading_timeout_millis: how many milliseconds loading may take.
+        env: variables of the adapter.
+    """
+
     server_type: Opt[str] = UNSET
     runtime_management_port: Opt[int] = UNSET
     mem_buffer_bytes: Opt[int] = UNSET
@@ -68,6 +105,22 @@ class BuiltInAdapter(Schema):
 
 
 class ServingRuntimeSpec(RuntimePod):
+    """The pod template, and the models it can serve.
+
+    Attributes:
+        supported_model_formats: the formats it can serve.
+        multi_model: whether one pod serves many models, as with ModelMesh; such a runtime is never chosen by itself.
+        disabled: whether the runtime is out of use; false by default.
+        protocol_versions: the inference protocols it speaks, such as v1 and v2; any if left out.
+        worker_spec: the pods of further nodes; not served yet.
+        grpc_endpoint: where ModelMesh loads and unloads models; not served.
+        grpc_data_endpoint: where ModelMesh sends requests of gRPC; not served.
+        http_data_endpoint: where ModelMesh sends requests of REST; not served.
+        replicas: how many pods ModelMesh starts; not served, a predictor's minReplicas counts.
+        storage_helper: the container of ModelMesh that fetches models; not served.
+        built_in_adapter: how ModelMesh talks to a known model server; not served.
+    """
+
     supported_model_formats: Opt[list[SupportedModelFormat]] = UNSET
     multi_model: Opt[bool] = UNSET
     disabled: Opt[bool] = UNSET
@@ -90,7 +143,11 @@ _COLUMNS = (
 
 
 class ServingRuntime(Object, kw_only=True):
-    """A pod template for models of some formats, for the InferenceServices of its namespace."""
+    """A pod template for models of some formats, for the InferenceServices of its namespace.
+
+    Attributes:
+        spec: the pod template, and the models it can serve.
+    """
 
     PRINTER_COLUMNS: ClassVar[tuple[tuple[str, str, str], ...]] = _COLUMNS
 
@@ -98,7 +155,11 @@ class ServingRuntime(Object, kw_only=True):
 
 
 class ClusterServingRuntime(Object, kw_only=True):
-    """A pod template for models of some formats, for all namespaces."""
+    """A pod template for models of some formats, for all namespaces.
+
+    Attributes:
+        spec: the pod template, and the models it can serve.
+    """
 
     PRINTER_COLUMNS: ClassVar[tuple[tuple[str, str, str], ...]] = _COLUMNS
 
