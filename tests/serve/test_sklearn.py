@@ -274,6 +274,11 @@ async def test_mixed_columns_of_a_pipeline_fitted_on_a_table(save, serving):
     transformer = ColumnTransformer([("size", StandardScaler(), ["size"]), ("colour", OneHotEncoder(), ["colour"])])
     fitted = make_pipeline(transformer, LogisticRegression()).fit(table, [0, 1, 0, 1] * 5)
     ask = await serving(save(fitted))
+    told = (await ask("GET", "/v2/models/iris")).json["inputs"]
+    assert [(one["name"], one["datatype"], one["shape"]) for one in told] == [
+        ("size", "FP64", [-1]),
+        ("colour", "BYTES", [-1]),
+    ]
     assert (await ask.predict("iris", [{"colour": "red", "size": 1.0}, {"colour": "blue", "size": 2.0}])).json == {
         "predictions": [0, 1]
     }
@@ -284,6 +289,14 @@ async def test_mixed_columns_of_a_pipeline_fitted_on_a_table(save, serving):
         parameters={"content_type": "pd"},
     )
     assert answer.json["outputs"][0]["data"] == [0, 1]
+
+
+def test_a_model_one_folder_too_deep(save, tmp_path):
+    folder = save(SVC().fit(FEATURES, LABELS))
+    (tmp_path / "outer").mkdir()
+    folder.rename(tmp_path / "outer" / "wine")
+    with pytest.raises(LoadError, match="it holds wine; .* the folder wine in it has one"):
+        load(tmp_path / "outer")
 
 
 async def test_mixed_columns_without_pandas_say_what_is_missing(save, serving, monkeypatch):

@@ -118,6 +118,12 @@ def test_a_dead_link_says_what_it_points_to(tmp_path: Path) -> None:
         download(tmp_path / "current")
 
 
+@pytest.mark.parametrize("uri", ["models/iris", "file://models/iris"])
+def test_a_relative_path_that_leads_nowhere(tmp_path: Path, uri: str) -> None:
+    with pytest.raises(StorageError, match="the path models/iris is relative; a path of this machine begins with /"):
+        download(uri, tmp_path / "out")
+
+
 def test_a_path_through_a_file(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(StorageError, match=r"/file/model: it does not exist: \S*/file is no folder"):

@@ -129,7 +129,7 @@ async def _serve(
     took = (time.perf_counter() - began) * 1000
     logger.info("model %s from %s is served at %s (%.0f ms)", served.model.name, arguments.model_dir, urls[0], took)
     if greet:
-        print(f"{served.model.name} listens on {urls[0]}. Try:\n\n  {example(served, urls[0])}\n", flush=True)
+        print(greeting(served, urls[0]), flush=True)
     if share(os.environ) > 1:
         # Raising takes tens of milliseconds: not before the server answers, and not in the first request's time.
         served.batcher.worker.start()
@@ -145,14 +145,14 @@ async def _serve(
     return 0
 
 
-def example(served: Served, url: str) -> str:
-    """A command that asks the model something, if its inputs are known, or about it."""
+def greeting(served: Served, url: str) -> str:
+    """Where the model answers, and a command that asks it something."""
+    from mizzen.serve import example  # a pod greets nobody
+
     model = served.model
-    if len(model.inputs) == 1 and model.inputs[0].shape[:1] == [-1]:
-        row = [0.0] * (model.inputs[0].shape[1] if len(model.inputs[0].shape) > 1 else 1)
-        body = msgspec.json.encode({"instances": [row]}).decode()
-        return f"curl -s {url}/v1/models/{model.name}:predict -d '{body}'"
-    return f"curl -s {url}/v2/models/{model.name}"
+    inputs = [msgspec.convert(msgspec.to_builtins(one), example.Input) for one in model.inputs]
+    lines = example.command(f"curl -s {url}", model.name, inputs).splitlines()
+    return "\n".join([f"{model.name} listens on {url}. Try:", "", *(f"  {line}" for line in lines), ""])
 
 
 @contextlib.contextmanager

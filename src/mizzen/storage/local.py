@@ -77,6 +77,8 @@ def _require(path: Path) -> None:
 def _missing(path: Path) -> str:
     if path.is_symlink():
         return f"{path} is a link to {path.readlink()}, and that does not exist here"
+    if not path.is_absolute():
+        return f"the path {path} is relative; a path of this machine begins with /"
     whole = path.absolute()
     there = next((place for place in whole.parents if os.path.lexists(place)), Path("/"))
     if not there.is_dir():

@@ -115,8 +115,8 @@ def _length_problems(isvc: InferenceService) -> Iterator[str]:
         if room < 0:
             written = own if path.startswith("spec") else isvc.name
             yield (
-                f"{path}: {written!r} is {-room} characters too long; the component {component} may have "
-                f"{_LONGEST_COMPONENT}, so that it can be a label and a host name"
+                f"{path}: {written!r} may have at most {len(written) + room} characters and has {len(written)}, "
+                f"because {component} has to be a label and a host name"
             )
 
 

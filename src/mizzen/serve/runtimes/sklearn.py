@@ -60,6 +60,10 @@ PRELOAD = (
 Array = np.ndarray[Any, Any]
 
 
+def _has_model(folder: Path) -> bool:
+    return folder.is_dir() and any(entry.name.endswith(SUFFIXES) for entry in folder.iterdir())
+
+
 def artifact(directory: Path) -> Path:
     """The one model file in a folder (or the file itself).
 
@@ -77,7 +81,11 @@ def artifact(directory: Path) -> Path:
     found = [name for name in names if name.endswith(SUFFIXES)]
     if not found:
         held = f"it holds {', '.join(names[:8])}{', ...' if len(names) > 8 else ''}" if names else "it is empty"
-        raise LoadError(f"there is no model file in {directory}: {held}; one {', '.join(SUFFIXES)} file is wanted")
+        below = next((name for name in names if _has_model(directory / name)), "")
+        where = f"; the folder {below} in it has one: name that folder, or pack without it" if below else ""
+        raise LoadError(
+            f"there is no model file in {directory}: {held}; one {', '.join(SUFFIXES)} file is wanted{where}"
+        )
     if len(found) > 1:
         raise LoadError(
             f"More than one model file is detected, Only one is allowed within model_dir: {directory} has "
@@ -255,10 +263,26 @@ def _inputs(estimator: Any, columns: list[str]) -> list[TensorMetadata]:
     count = getattr(estimator, "n_features_in_", None)
     if not isinstance(count, int | np.integer):
         return []
+    texts = _text_columns(estimator) & set(columns)
+    if texts:
+        return [TensorMetadata(name, "BYTES" if name in texts else "FP64", [-1]) for name in columns]
     metadata = TensorMetadata("input-0", "FP64", [-1, int(count)])
     if columns:
         metadata.parameters = {"columns": columns}
     return [metadata]
+
+
+def _text_columns(estimator: Any) -> set[str]:
+    """The columns of which an estimator has seen texts, as far as its encoders tell."""
+    found: set[str] = set()
+    for _, transformer, names in getattr(estimator, "transformers_", ()):
+        for part in (transformer, *(step for _, step in getattr(transformer, "steps", ()))):
+            categories = getattr(part, "categories_", ())
+            if len(categories) == len(names):
+                found |= {str(name) for name, seen in zip(names, categories, strict=True) if seen.dtype.kind in "OUST"}
+    for _, step in getattr(estimator, "steps", ()):
+        found |= _text_columns(step)
+    return found
 
 
 def _outputs(estimator: Any, proba: bool) -> list[TensorMetadata]:
