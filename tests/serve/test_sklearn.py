@@ -295,7 +295,7 @@ def test_a_model_one_folder_too_deep(save, tmp_path):
     folder = save(SVC().fit(FEATURES, LABELS))
     (tmp_path / "outer").mkdir()
     folder.rename(tmp_path / "outer" / "wine")
-    with pytest.raises(LoadError, match="it holds wine; .* the folder wine in it has one"):
+    with pytest.raises(LoadError, match=r"it holds wine; .* the folder wine in it has one"):
         load(tmp_path / "outer")
 
 
