@@ -197,7 +197,7 @@ def test_what_the_api_refuses_is_told_with_file_field_and_value(mizzen, tmp_path
     assert refused.stdout == ""
     for part in [f"{file}: ", *says]:
         assert part in refused.stderr
-    assert "1 of 1 objects could not be applied" in refused.stderr
+    assert "could not be applied" not in refused.stderr, "one object is not counted"
     assert mizzen.objects("deploy" if "built-in" in case else "isvc") == [], "nothing is stored"
 
 

@@ -79,6 +79,41 @@ def test_several_pods_of_a_service_are_told_apart(mizzen, running):
     following.communicate()
 
 
+@pytest.fixture
+def web(mizzen):
+    """A Deployment of two pods, and one pod beside it that is not its own."""
+    labels = {"app": "web"}
+    container = {"name": "main", "image": "busybox", "command": ["sh", "-c", "echo served; exec sleep 100"]}
+    template = {
+        "metadata": {"labels": labels},
+        "spec": {"containers": [container], "terminationGracePeriodSeconds": 1},
+    }
+    spec = {"replicas": 2, "selector": {"matchLabels": labels}, "template": template}
+    mizzen.apply(json.dumps({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web"}, "spec": spec}))
+    until(lambda: mizzen.object("deploy", "web").get("status", {}).get("readyReplicas") == 2)
+    yield {found["metadata"]["name"] for found in mizzen.objects("pods", "-l", "app=web")}
+    mizzen("delete", "deploy", "web")
+
+
+def test_the_pods_of_a_deployment_and_of_a_replica_set(mizzen, iris, web):
+    [replicas] = [name for name in mizzen("get", "rs", "-o", "name").split() if "/web-" in name]
+    for name in ("deploy/web", "deployment/web", "deployments/web", "deployment.apps/web", replicas):
+        told = mizzen("logs", name).splitlines()
+        assert sorted(told) == sorted(f"{pod}: served" for pod in web), name
+    [pod, _] = web
+    for name in (f"pod/{pod}", f"po/{pod}", f"pods/{pod}"):
+        assert mizzen("logs", name) == "served\n"
+    assert mizzen("logs", "inferenceservice.serving.kserve.io/iris") == mizzen("logs", "isvc/iris")
+
+
+@pytest.mark.parametrize("name", ["svc/web", "deploy/", "deployment.example.com/web", "a/b/c"])
+def test_what_has_no_log_is_said_with_what_has(mizzen, name):
+    refused = mizzen.run("logs", name)
+    assert refused.returncode == 2
+    assert "logs takes a POD, isvc/NAME, deploy/NAME or rs/NAME" in refused.stderr
+    assert name in refused.stderr
+
+
 def test_the_run_before(mizzen, running):
     running("again", "test -e seen && exec sleep 100; echo first run; touch seen; exit 1", restartPolicy="Always")
     until(lambda: mizzen.object("pod", "again")["status"]["containerStatuses"][0]["restartCount"] == 1)
@@ -97,6 +132,7 @@ def test_what_cannot_be_read_is_said(mizzen, iris):
     for arguments, says in (
         (("nobody",), 'pods "nobody" not found'),
         (("isvc/nobody",), "nobody has no pods"),
+        (("deploy/nobody",), 'deployments.apps "nobody" not found'),
         (("isvc/iris", "-c", "nobody"), "nobody"),
     ):
         refused = mizzen.run("logs", *arguments)

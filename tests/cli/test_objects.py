@@ -100,7 +100,7 @@ def test_a_service_is_described_with_its_state_pods_and_events(mizzen, iris, mod
         "kserve-sklearnserver",
         "http://iris-default.example.com",
         "http://iris-predictor.default.svc.cluster.local",
-        "Loaded (wanted: Loaded)",
+        "Model state:   Loaded\n",
         "PredictorReady",
         "iris-predictor-",
         "1/1     Running   0",

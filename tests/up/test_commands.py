@@ -84,6 +84,36 @@ def test_a_port_that_a_stranger_has(option):
         assert mizzen.processes() == {}
 
 
+@pytest.mark.parametrize("how", [("-d",), ()], ids=["background", "foreground"])
+def test_one_port_for_both_is_refused_as_such(how):
+    with new_home() as mizzen:
+        refused = mizzen.run("up", *how, "--api-port", "5555", "--gateway-port", "5555")
+        assert refused.returncode == 1
+        assert refused.stderr == "mizzen: both ports are 5555; choose two\n"
+        assert not mizzen.home.exists()
+
+
+def test_what_a_killed_supervisor_has_left_is_told(tmp_path):
+    train(tmp_path)
+    with installation() as mizzen:
+        os.kill(mizzen.status()["pid"], signal.SIGKILL)
+        until(lambda: not mizzen.status()["ready"])
+        assert "start one with" in mizzen.run("status").stdout, "no pod runs"
+        mizzen.up()
+        mizzen.apply(iris_manifest(tmp_path))
+        mizzen.wait_ready("iris")
+        os.kill(mizzen.status()["pid"], signal.SIGKILL)
+        until(lambda: mizzen.status()["phase"] == "stopped")
+        told = mizzen.run("status")
+        assert told.returncode == 1
+        assert "still run" in told.stdout
+        assert "`mizzen up -d` adopts them, `mizzen down` ends them" in told.stdout
+        assert mizzen.status()["podsLeft"] is True
+        assert mizzen("down") == "stopped\n"
+        assert mizzen.status()["podsLeft"] is False
+        assert "start one with" in mizzen.run("status").stdout
+
+
 def foreground(mizzen: Mizzen) -> subprocess.Popen[str]:
     process = mizzen.start("up", *ANY_PORTS)
     until(lambda: mizzen.status().get("ready"), mizzen.status)
@@ -100,6 +130,7 @@ def test_ctrl_c_and_a_closed_terminal_end_everything(tmp_path, signum):
         process.send_signal(signum)
         output, _ = process.communicate(timeout=30)
         assert process.returncode == 0
+        assert "\nCtrl-C ends it\n" in output
         assert "ready in" in output
         assert "stopped" in output
         assert mizzen.processes() == {}
@@ -149,6 +180,22 @@ def test_a_home_that_cannot_be_made():
         assert refused.returncode == 1
         assert "cannot be made" in refused.stderr
         assert "MIZZEN_HOME" in refused.stderr
+
+
+def test_a_home_whose_path_is_too_long_and_one_that_is_just_not():
+    with new_home() as mizzen:
+        short = mizzen.home.parent
+        for length, fits in ((94, False), (93, True)):
+            mizzen.home = short / ("h" * (length - len(str(short)) - 1))
+            mizzen.environment["MIZZEN_HOME"] = str(mizzen.home)
+            done = mizzen.run("up", "-d", *ANY_PORTS)
+            assert (done.returncode == 0) == fits, done.stderr
+            if not fits:
+                assert "is 94 bytes long, and at most 93 are possible" in done.stderr
+                assert "MIZZEN_HOME" in done.stderr
+                assert "AF_UNIX" not in done.stderr
+                assert not mizzen.home.exists()
+        mizzen("down")
 
 
 def test_a_store_that_is_none():

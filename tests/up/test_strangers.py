@@ -85,7 +85,7 @@ def test_the_same_port_twice():
         free.close()
         refused = mizzen.run("up", "-d", "--api-port", port, "--gateway-port", port)
         assert refused.returncode == 1
-        assert f"port {port} of 127.0.0.1 is taken" in refused.stderr
+        assert f"both ports are {port}; choose two" in refused.stderr
         assert "Traceback" not in refused.stderr
 
 

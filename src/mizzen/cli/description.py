@@ -7,15 +7,13 @@ from typing import Any
 
 import msgspec
 
-from mizzen.apis.core import EVENT, POD
+from mizzen.apis.core import POD
 from mizzen.apis.meta import ResourceDef
-from mizzen.apis.serving.v1beta1 import INFERENCE_SERVICE, InferenceService
-from mizzen.cli import output
-from mizzen.cli.example import curl
+from mizzen.apis.serving.v1beta1 import INFERENCE_SERVICE, FailureInfo, InferenceService, ModelStates
+from mizzen.cli import example, output, pod_description
+from mizzen.cli.sections import age, conditions, events, indented
 from mizzen.kube.client import Client
-from mizzen.kube.times import seconds_since
 
-_INDENT = "  "
 _SERVICE_LABEL = "serving.kserve.io/inferenceservice"
 
 
@@ -29,15 +27,18 @@ async def of(client: Client, resource: ResourceDef, found: dict[str, Any], gatew
     head = _head(resource, metadata)
     if resource == INFERENCE_SERVICE:
         isvc = msgspec.convert(found, InferenceService)
-        sections = [output.table(head + _service(isvc)), *_state(isvc), await _pods(client, isvc)]
-        call = await curl(isvc, gateway) if gateway else ""
+        sections = [output.table(head + _service(isvc)), *_state(isvc, found), await _pods(client, isvc)]
+        call = await example.curl(isvc, gateway) if gateway else ""
         if call:
-            sections.append(f"Call it:\n{_INDENT}{call}")
+            sections.append(f"Call it:\n{indented(call)}")
+    elif resource == POD:
+        answer = await client.raw("GET", POD.path(metadata["namespace"], metadata["name"]), {}, accept=output.TABLE)
+        header, [row] = output.server_table(answer, wide=False, namespaced=False)
+        status = row[header.index("Status")]
+        sections = [output.table(head + pod_description.head(found, status)), *pod_description.sections(found)]
     else:
-        sections = [output.table(head)]
-        rest = {key: value for key, value in found.items() if key not in ("apiVersion", "kind", "metadata")}
-        sections.append(output.as_yaml(rest) if rest else "")
-    sections.append(await _events(client, metadata))
+        sections = [output.table(head), *_any(found)]
+    sections.append(await events(client, metadata))
     return "\n".join(section for section in sections if section)
 
 
@@ -54,13 +55,29 @@ def _head(resource: ResourceDef, metadata: dict[str, Any]) -> list[tuple[str, st
     return lines
 
 
+def _any(found: dict[str, Any]) -> Iterator[str]:
+    """An object of a kind that nothing more is known of: its conditions as a table, all the rest as it is."""
+    rest = {key: value for key, value in found.items() if key not in ("apiVersion", "kind", "metadata")}
+    status = rest.get("status")
+    listed = status.get("conditions") if isinstance(status, dict) else None
+    if isinstance(listed, list) and all(isinstance(one, dict) and "type" in one for one in listed):
+        yield conditions(listed)
+        rest["status"] = {key: value for key, value in rest["status"].items() if key != "conditions"}
+    rest = {key: value for key, value in rest.items() if value not in ({}, None)}
+    yield output.as_yaml(rest) if rest else ""
+
+
 def _service(isvc: InferenceService) -> list[tuple[str, str]]:
     status = isvc.status
+    predictor = isvc.spec.predictor
     lines = []
-    model = isvc.spec.predictor.model
-    if model:
+    if predictor.model:
+        model = predictor.model
         lines.append(("Model:", f"{model.model_format.name if model.model_format else ''} {model.storage_uri or ''}"))
-        runtime = status.cluster_serving_runtime_name or status.serving_runtime_name
+    elif predictor.containers:
+        lines.append(("Image:", ", ".join(str(container.get("image")) for container in predictor.containers)))
+    runtime = status.cluster_serving_runtime_name or status.serving_runtime_name
+    if runtime or not predictor.containers:  # a container of the user's own needs none
         lines.append(("Runtime:", runtime or "none chosen yet"))
     if status.url:
         lines.append(("URL:", status.url))
@@ -68,22 +85,32 @@ def _service(isvc: InferenceService) -> list[tuple[str, str]]:
         lines.append(("In cluster:", status.address.url))
     states = status.model_status.states if status.model_status else None
     if states:
-        target = states.target_model_state or "unknown"
-        lines.append(("Model state:", f"{states.active_model_state or 'none'} (wanted: {target})"))
+        lines.append(("Model state:", _model_state(states)))
     return lines
 
 
-def _state(isvc: InferenceService) -> Iterator[str]:
-    status = isvc.status
-    failure = status.model_status.last_failure_info if status.model_status else None
-    if failure and status.model_status and status.model_status.transition_status != "UpToDate":
-        yield f"Last failure:\n{_INDENT}{failure.reason}: {failure.message}"
-    rows = [
-        (condition.type, condition.status, condition.reason or "", condition.message or "")
-        for condition in status.conditions or ()
-    ]
-    if rows:
-        yield "Conditions:\n" + _indented(output.table(rows, ("Type", "Status", "Reason", "Message")))
+def _model_state(states: ModelStates) -> str:
+    """What answers now; and what became of the newest, where that is something else."""
+    active, newest = states.active_model_state or "", states.target_model_state or ""
+    if active and newest and active != newest:
+        return f"{active}; the newest is {newest}"
+    return active or newest or "unknown"
+
+
+def _state(isvc: InferenceService, found: dict[str, Any]) -> Iterator[str]:
+    failure = _failure(isvc)
+    message = (failure.message or "") if failure else ""
+    if failure:
+        yield "Last failure:\n" + indented(f"{failure.reason or 'Unknown'}: {message}")
+    yield conditions((found.get("status") or {}).get("conditions") or (), told=message)
+
+
+def _failure(isvc: InferenceService) -> FailureInfo | None:
+    """What failed last, unless it has been got over since."""
+    status = isvc.status.model_status
+    if not status or status.transition_status == "UpToDate":
+        return None
+    return status.last_failure_info or None
 
 
 async def _pods(client: Client, isvc: InferenceService) -> str:
@@ -92,43 +119,4 @@ async def _pods(client: Client, isvc: InferenceService) -> str:
     header, rows = output.server_table(answer, wide=True, namespaced=False)
     shown = [header.index(name) for name in ("Name", "Ready", "Status", "Restarts", "Age", "IP")]
     cells = [[row[place] for place in shown] for row in rows]
-    return "Pods:\n" + _indented(output.table(cells, [header[place] for place in shown])) if rows else "Pods: none"
-
-
-async def _events(client: Client, metadata: dict[str, Any]) -> str:
-    selector = f"involvedObject.name={metadata['name']},involvedObject.uid={metadata['uid']}"
-    events = await client.list(EVENT, metadata.get("namespace") or "default", field_selector=selector)
-    if not events:
-        return "Events: none"
-    events.sort(key=lambda event: event.get("lastTimestamp") or event["metadata"]["creationTimestamp"])
-    rows = [
-        (
-            event.get("type", ""),
-            event.get("reason", ""),
-            age(event.get("lastTimestamp") or event["metadata"]["creationTimestamp"])
-            + (f" (x{event['count']})" if event.get("count", 1) > 1 else ""),
-            event.get("message", ""),
-        )
-        for event in events
-    ]
-    return "Events:\n" + _indented(output.table(rows, ("Type", "Reason", "Age", "Message")))
-
-
-def _indented(text: str) -> str:
-    return "\n".join(_INDENT + line for line in text.splitlines())
-
-
-def age(timestamp: str) -> str:
-    """How long ago, in the two largest units that say something: ``5s``, ``3m20s``, ``4h``, ``2d``."""
-    if not timestamp:
-        return "<unknown>"
-    seconds = max(0, int(seconds_since(timestamp)))
-    if seconds < 120:
-        return f"{seconds}s"
-    minutes, seconds = divmod(seconds, 60)
-    if minutes < 10:
-        return f"{minutes}m{seconds}s" if seconds else f"{minutes}m"
-    if minutes < 180:
-        return f"{minutes}m"
-    hours = minutes // 60
-    return f"{hours}h" if hours < 48 else f"{hours // 24}d"
+    return "Pods:\n" + indented(output.table(cells, [header[place] for place in shown])) if rows else "Pods: none"

@@ -49,7 +49,7 @@ def up(detach: bool, api_port: int, gateway_port: int) -> None:
 
         click.echo(f"mizzen {__version__} in {home.root}")
         claimed = installation.claim(home, api_port, gateway_port)
-        installation.run(claimed, _say, lambda: _tell_how_to_use(home, begun), background=False)
+        installation.run(claimed, _say, lambda: _tell_how_to_use(home, begun, end="Ctrl-C ends it"), background=False)
     _say("stopped; everything it started has ended")
 
 
@@ -63,16 +63,18 @@ def _say(line: str) -> None:
         os.close(devnull)
 
 
-def _tell_how_to_use(home: Home, begun: float) -> None:
+def _tell_how_to_use(home: Home, begun: float, end: str = "") -> None:
     running = state.read(home)
     assert running is not None
     _say(f"ready in {time.monotonic() - begun:.1f} s")
     rows = [
-        ("API", f"{running.api_url}   export KUBECONFIG={home.kubeconfig}"),
+        ("API", f"{running.api_url}   export KUBECONFIG={shlex.quote(str(home.kubeconfig))}"),
         ("models", f"{running.gateway_url}   mizzen describe isvc NAME prints the line that calls one"),
         ("pods", running.mounts),
     ]
     _say(output.table([(f"  {name}", text) for name, text in rows]))
+    if end:
+        _say(end)
 
 
 @click.command(short_help="End the installation and everything it started.")
@@ -90,9 +92,14 @@ def status(form: str) -> None:
     """Tell whether an installation runs here, what answers where, and how its roles are. Exit code 1 if not ready."""
     home = Home.from_environment()
     running = state.read(home)
-    told = _told(home, running)
+    told = _told(home, running) if running else _told_stopped(home)
     if form == "json":
         click.echo(output.as_json(told))
+    elif running is None and told["podsLeft"]:
+        click.echo(
+            f"no installation runs in {home.root}, but models of one that was killed still run: "
+            "`mizzen up -d` adopts them, `mizzen down` ends them"
+        )
     elif running is None:
         click.echo(f"no installation runs in {home.root}; start one with `mizzen up -d`")
     else:
@@ -101,10 +108,14 @@ def status(form: str) -> None:
         raise click.exceptions.Exit(1)
 
 
-def _told(home: Home, running: state.State | None) -> dict[str, Any]:
+def _told_stopped(home: Home) -> dict[str, Any]:
+    from mizzen.up.ending import has_pods  # what it takes to ask them is loaded for nobody else
+
+    return {"ready": False, "phase": "stopped", "home": str(home.root), "podsLeft": has_pods(home)}
+
+
+def _told(home: Home, running: state.State) -> dict[str, Any]:
     """The contract with scripts: ``ready``, ``api.url``, ``gateway.url``, ``kubeconfig``."""
-    if running is None:
-        return {"ready": False, "phase": "stopped", "home": str(home.root)}
     return {
         "ready": running.is_ready,
         "phase": running.phase,

@@ -1,4 +1,4 @@
-"""``mizzen logs``: what the containers of a pod, or of a whole service, have written."""
+"""``mizzen logs``: what the containers of a pod, or of all pods of a service or a deployment, have written."""
 
 from __future__ import annotations
 
@@ -11,22 +11,32 @@ import aiohttp
 import click
 import msgspec
 
+from mizzen.apis.apps import DEPLOYMENT, REPLICA_SET
 from mizzen.apis.core import POD, Pod
+from mizzen.apis.meta import ResourceDef
+from mizzen.apis.serving.v1beta1 import INFERENCE_SERVICE
 from mizzen.cli import connection
 from mizzen.errors import MizzenError
 from mizzen.kube.client import Client
 from mizzen.kube.errors import ApiError
+from mizzen.kube.selectors import from_typed
 
 _SERVICE_LABEL = "serving.kserve.io/inferenceservice"
-_SERVICES = ("isvc", "inferenceservice", "inferenceservices")
+# What may stand before a slash, and what is meant by it. A group behind it, as `mizzen get -o name` prints it, is known
+# from the kind.
+_KINDS = {
+    word: kind
+    for kind in (POD, INFERENCE_SERVICE, DEPLOYMENT, REPLICA_SET)
+    for word in (kind.singular, kind.plural, *kind.short_names)
+}
 
 
 class NothingToRead(MizzenError):
     """There is no pod, or no container of that name."""
 
 
-@click.command(short_help="Print what a pod or a service has written.")
-@click.argument("name", metavar="POD | isvc/NAME")
+@click.command(short_help="Print what a pod, a service or a deployment has written.")
+@click.argument("name", metavar="POD | isvc/NAME | deploy/NAME")
 @click.option("-c", "--container", default="", help="Which container [default: the first].")
 @click.option("-f", "--follow", is_flag=True, help="Go on printing until it ends.")
 @click.option("-p", "--previous", is_flag=True, help="Of the run before the last restart.")
@@ -43,7 +53,8 @@ def logs(
     namespace: str,
     kubeconfig: Path | None,
 ) -> None:
-    """Print the log of POD, or of every pod of the InferenceService NAME."""
+    """Print the log of POD, or of every pod of the InferenceService, Deployment or ReplicaSet (rs/) NAME."""
+    kind, rest = _kind_and_name(name)
     query = {
         "follow": "true" if follow else "",
         "previous": "true" if previous else "",
@@ -53,12 +64,7 @@ def logs(
 
     async def work(client: Client) -> None:
         where = namespace or client.config.namespace
-        kind, slash, rest = name.partition("/")
-        pods = (
-            await _pods_of(client, rest, where)
-            if slash and kind in _SERVICES
-            else [await _pod(client, rest or kind, where)]
-        )
+        pods = [await _pod(client, rest, where)] if kind == POD else await _pods_of(client, kind, rest, where)
         prefixed = len(pods) > 1
         async with asyncio.TaskGroup() as group:
             for pod in pods:
@@ -80,16 +86,31 @@ def logs(
         raise first from None
 
 
+def _kind_and_name(given: str) -> tuple[ResourceDef, str]:
+    word, slash, name = given.partition("/")
+    if not slash:
+        return POD, given
+    kind, _, group = word.lower().partition(".")
+    found = _KINDS.get(kind)
+    if found is None or group not in ("", found.group) or not name:
+        raise click.UsageError(f"logs takes a POD, isvc/NAME, deploy/NAME or rs/NAME, and {given!r} is none of them")
+    return found, name
+
+
 async def _pod(client: Client, name: str, namespace: str) -> Pod:
-    return msgspec.convert(await client.get(POD, name.removeprefix("pod/"), namespace), Pod)
+    return msgspec.convert(await client.get(POD, name, namespace), Pod)
 
 
-async def _pods_of(client: Client, service: str, namespace: str) -> list[Pod]:
-    found = await client.list(POD, namespace, label_selector=f"{_SERVICE_LABEL}={service}")
+async def _pods_of(client: Client, kind: ResourceDef, name: str, namespace: str) -> list[Pod]:
+    if kind == INFERENCE_SERVICE:
+        selector = f"{_SERVICE_LABEL}={name}"
+    else:
+        owner = await client.get(kind, name, namespace)
+        selector = str(from_typed(owner["spec"]["selector"]))
+    found = await client.list(POD, namespace, label_selector=selector)
     if not found:
-        raise NothingToRead(
-            f"the InferenceService {service} has no pods in {namespace}; see `mizzen describe isvc {service}`"
-        )
+        word = kind.short_names[0]
+        raise NothingToRead(f"the {kind.kind} {name} has no pods in {namespace}; see `mizzen describe {word} {name}`")
     return [msgspec.convert(pod, Pod) for pod in found]
 
 

@@ -49,6 +49,8 @@ def apply(sources: tuple[str, ...], dry_run: bool, namespace: str, kubeconfig: P
         return failed
 
     failed = connection.with_client(kubeconfig, work)
+    if failed and len(documents) == 1:
+        raise click.exceptions.Exit(1)  # all has been said
     if failed:
         raise CommandFailed(f"{failed} of {len(documents)} objects could not be applied")
 

@@ -44,8 +44,7 @@ def predict(name: str, data: str, timeout: float, namespace: str, kubeconfig: Pa
 
     isvc, gateway = connection.with_client(kubeconfig, work)
     if not isvc.status.url:
-        reasons = [f"{c.type}: {c.message or c.reason}" for c in isvc.status.conditions or () if c.status != "True"]
-        raise PredictError(f"{name} has no URL yet. {'; '.join(reasons)}")
+        raise PredictError(_not_ready(isvc))
     path = f"/v2/models/{name}/infer" if _is_v2(request) else f"/v1/models/{name}:predict"
     status, answer = asyncio.run(_post(gateway, isvc.status.url, path, request, timeout))
     try:
@@ -54,6 +53,13 @@ def predict(name: str, data: str, timeout: float, namespace: str, kubeconfig: Pa
         click.echo(answer.decode("utf-8", "replace"))
     if status >= 400:
         raise PredictError(f"{name} answered with {status}")
+
+
+def _not_ready(isvc: InferenceService) -> str:
+    """Why a service has no URL. ``Ready`` repeats the condition that decides, so it alone is told."""
+    ready = next((found for found in isvc.status.conditions or () if found.type == "Ready"), None)
+    why = (ready.message or ready.reason) if ready else ""
+    return f"{isvc.name} is not ready yet{f': {why}' if why else ''}"
 
 
 def _is_v2(request: Any) -> bool:

@@ -37,7 +37,7 @@ class Input(msgspec.Struct):
     name: str
     datatype: str
     shape: list[int]
-    parameters: _Parameters = msgspec.field(default_factory=_Parameters)
+    parameters: _Parameters | None = None
 
     @property
     def one_row(self) -> list[int]:
@@ -50,7 +50,8 @@ class Input(msgspec.Struct):
     @property
     def columns(self) -> list[str]:
         """The names that the values of a row go by, if each has one."""
-        return self.parameters.columns if len(self.parameters.columns) == self.size else []
+        names = self.parameters.columns if self.parameters else []
+        return names if len(names) == self.size else []
 
     @property
     def value(self) -> Any:

@@ -8,6 +8,7 @@ from pathlib import Path
 from mizzen.up.errors import UpError
 
 VARIABLE = "MIZZEN_HOME"
+_LONGEST_SOCKET = 107  # bytes of a Unix socket's path, without the NUL at its end
 
 
 class Home:
@@ -21,6 +22,20 @@ class Home:
         """``$MIZZEN_HOME``, or ``~/.mizzen``."""
         given = os.environ.get(VARIABLE)
         return cls(Path(given).expanduser().absolute() if given else Path.home() / ".mizzen")
+
+    def check_length(self) -> None:
+        """Whether the sockets in the home can have their addresses.
+
+        Raises:
+            UpError: the home's path is too long.
+        """
+        length = len(os.fsencode(self.root))
+        longest = _LONGEST_SOCKET - (len(os.fsencode(self.node_socket)) - length)
+        if length > longest:
+            raise UpError(
+                f"the path of the home {self.root} is {length} bytes long, and at most {longest} are possible (the "
+                f"paths of sockets in it must fit into {_LONGEST_SOCKET} bytes); choose a shorter one with {VARIABLE}"
+            )
 
     def make(self) -> None:
         """Create the folders, for this user's eyes only.

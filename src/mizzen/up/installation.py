@@ -51,6 +51,9 @@ def claim(home: Home, api_port: int, gateway_port: int) -> Surroundings:
             what to do.
     """
     check_platform()
+    if api_port and api_port == gateway_port:
+        raise UpError(f"both ports are {api_port}; choose two")
+    home.check_length()
     try:
         return _claim(home, api_port, gateway_port)
     except OSError as error:
