@@ -36,7 +36,16 @@ def test_a_path_that_is_not_there(mizzen, tmp_path):
     ready = mizzen.condition("missing")
     assert ready["status"] == "False"
     assert str(missing) in ready["message"]
-    assert str(missing) in mizzen("describe", "isvc", "missing")
+    described = mizzen("describe", "isvc", "missing")
+    assert str(missing) in described
+
+    def told() -> list[dict]:
+        return [one for one in mizzen.objects("events") if one["involvedObject"]["name"] == "missing"]
+
+    until(lambda: bool(told()))
+    events = told()
+    assert [(one["type"], one["reason"], one.get("count", 1)) for one in events] == [("Warning", "ModelLoadFailed", 1)]
+    assert str(missing) in events[0]["message"]
 
 
 def test_a_file_that_is_no_model(mizzen, tmp_path):

@@ -182,7 +182,9 @@ def test_several_kinds_are_listed_at_once(mizzen, iris):
     assert len(tables) == 3
     for name, (header, *rows) in zip(names, tables, strict=True):
         assert header.startswith("NAME ") and name in [row.split()[0] for row in rows]
-    kinds = {name.partition("/")[0] for name in mizzen("get", "all", "-o", "name").split()}
+    named = mizzen.run("get", "all", "-o", "name")
+    assert named.stderr == ""
+    kinds = {name.partition("/")[0] for name in named.stdout.split()}
     assert {"pod", "service", "deployment.apps", "replicaset.apps"} <= kinds
     both = json.loads(mizzen("get", "isvc,svc", "-o", "json"))
     assert {item["kind"] for item in both["items"]} == {"InferenceService", "Service"}

@@ -208,6 +208,7 @@ class _Table:
         rows, self._rows = self._rows, []
         if not rows:
             return
+        first, self.has_printed = not self.has_printed, True
         name = 1 if self._namespaced else 0
         if self._form == "name":
             for row in rows:
@@ -216,10 +217,9 @@ class _Table:
         if self._titles:
             for row in rows:
                 row[name] = _title(self._resource, row[name])
-        header = () if self.has_printed else self._header
+        header = self._header if first else ()
         self._widths = self._widths or output.widths([self._header, *rows])
         click.echo(("\n" if gap else "") + output.table(rows, header, self._widths))
-        self.has_printed = True
 
 
 @click.command(short_help="Tell all about one object: state, reasons, events.")

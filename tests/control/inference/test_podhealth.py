@@ -6,8 +6,8 @@ import msgspec
 import pytest
 
 from inference_objects import container_status, pod
-from mizzen.apis.core import ContainerStatus
-from mizzen.control.inference.podhealth import Failure, Trouble, failure, is_backing_off, trouble
+from mizzen.apis.core import ContainerStatus, Pod
+from mizzen.control.inference.podhealth import Failure, Trouble, failure, is_backing_off, is_made_from, trouble
 
 WAITING = {"reason": "ContainerCreating"}
 RUNNING = {"startedAt": "2026-01-01T00:00:00Z"}
@@ -149,3 +149,28 @@ def test_how_a_container_failed(status, expected):
     found = msgspec.convert(status, ContainerStatus) if status else None
     assert failure(found) == expected
     assert is_backing_off(found) == (status is not None and status["state"].get("waiting") == CRASHING)
+
+
+SERVER = {"name": "kserve-container", "image": "sklearnserver", "args": ["--model_name=iris"]}
+URI = "internal.serving.kserve.io/storage-initializer-sourceuri"
+
+
+@pytest.mark.parametrize(
+    ("template", "is_it"),
+    [
+        ({"metadata": {"annotations": {URI: "/a"}}, "spec": {"containers": [SERVER]}}, True),
+        ({"metadata": {"annotations": {URI: "/b"}}, "spec": {"containers": [SERVER]}}, False),
+        ({"metadata": {"labels": {"new": "1"}}, "spec": {"containers": [SERVER]}}, False),
+        ({"spec": {"containers": [SERVER | {"args": ["--model_name=other"]}]}}, False),
+        ({"spec": {"containers": [SERVER | {"env": [{"name": "A", "value": "1"}]}]}}, False),
+        ({"spec": {"containers": [SERVER, SERVER | {"name": "beside"}]}}, False),
+        ({}, False),
+    ],
+)
+def test_a_pod_is_told_from_those_of_another_template(template, is_it):
+    mounted = SERVER | {"volumeMounts": [{"name": "model", "mountPath": "/mnt/models"}]}
+    body = {
+        "metadata": {"name": "p", "labels": {"app": "x"}, "annotations": {URI: "/a", "other": "1"}},
+        "spec": {"containers": [mounted], "initContainers": [{"name": "storage-initializer"}]},
+    }
+    assert is_made_from(msgspec.convert(body, Pod), template) is is_it

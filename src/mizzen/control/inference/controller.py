@@ -25,7 +25,7 @@ from mizzen.apis.serving.v1alpha1 import (
 )
 from mizzen.apis.serving.v1beta1 import INFERENCE_SERVICE, InferenceService, InferenceServiceStatus
 from mizzen.control.inference import config as settings
-from mizzen.control.inference import ingress, runtimes, standard, storage
+from mizzen.control.inference import ingress, podhealth, runtimes, standard, storage
 from mizzen.control.inference import status as statuses
 from mizzen.control.inference.podspec import PodSpecError
 from mizzen.control.inference.support import ignored, unsupported
@@ -234,10 +234,14 @@ class InferenceServices:
             for key in self._pods.by_index("service", f"{isvc.namespace}/{isvc.name}")
             if not self._is_leaving(key)
         ]
+        deployment = self._deployments.get(isvc.namespace, name, Deployment)
+        template = deployment.spec.template if deployment is not None else {}
         newest = sorted((pod for pod in pods if pod is not None), key=lambda pod: pod.name)
-        newest.sort(key=lambda pod: pod.metadata.creation_timestamp or "", reverse=True)
+        newest.sort(
+            key=lambda pod: (pod.metadata.creation_timestamp or "", podhealth.is_made_from(pod, template)), reverse=True
+        )
         return statuses.Observed(
-            deployment=self._deployments.get(isvc.namespace, name, Deployment),
+            deployment=deployment,
             service=self._endpoints.get(isvc.namespace, name, Service),
             routes=self._observed_routes(isvc, config),
             pods=newest,
@@ -303,6 +307,9 @@ class InferenceServices:
             false = [one.type for one in status.conditions or () if one.status == "False" and one.severity != "Info"]
             message = f"InferenceService [{isvc.name}] is no longer Ready because of: {', '.join(false)}"
             self._say(isvc, "Warning", "InferenceServiceNotReady", message)
+        failure = _last_failure(status)
+        if failure and failure != _last_failure(isvc.status):
+            self._say(isvc, "Warning", *failure)
 
     def _say(self, isvc: InferenceService, kind: str, reason: str, message: str) -> None:
         about = Reference(
@@ -331,6 +338,12 @@ class InferenceServices:
             if unserved or name in (isvc.status.serving_runtime_name, isvc.status.cluster_serving_runtime_name):
                 found.append(key)
         return found
+
+
+def _last_failure(status: InferenceServiceStatus) -> tuple[str, str] | None:
+    """Reason and message of what last went wrong with the model; which pod it was does not matter."""
+    info = status.model_status.last_failure_info if status.model_status else None
+    return (info.reason or "ModelLoadFailed", info.message or "") if info else None
 
 
 def _is_ready(status: InferenceServiceStatus) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import msgspec
 
 from mizzen.apis.core import ContainerStateTerminated, ContainerStatus, Pod
+from mizzen.apis.meta import Mapping
 
 # Reasons for waiting that are part of every start, unless a message comes with them.
 _ON_ITS_WAY = ("ContainerCreating", "PodInitializing", "")
@@ -26,6 +27,29 @@ class Failure(msgspec.Struct, frozen=True):
 
     message: str
     exit_code: int
+
+
+def is_made_from(pod: Pod, template: Mapping) -> bool:
+    """Whether a pod is what a template says now, and not what one said before.
+
+    Times of creation have seconds only, and within one a service can become ready and be changed.
+    """
+    metadata = template.get("metadata") or {}
+    labels, annotations = metadata.get("labels") or {}, metadata.get("annotations") or {}
+    if not (
+        labels.items() <= (pod.metadata.labels or {}).items()
+        and annotations.items() <= (pod.metadata.annotations or {}).items()
+    ):
+        return False
+    return _programs(template.get("spec") or {}) == _programs(pod.spec)
+
+
+def _programs(spec: Mapping) -> dict[str, tuple[object, ...]]:
+    """What the containers run, by their names: as far as admission to the API leaves it as the template has it."""
+    return {
+        container["name"]: tuple(container.get(field) for field in ("image", "command", "args", "env"))
+        for container in spec.get("containers") or ()
+    }
 
 
 def trouble(pod: Pod) -> Trouble | None:
