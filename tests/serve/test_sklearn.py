@@ -291,6 +291,15 @@ async def test_mixed_columns_of_a_pipeline_fitted_on_a_table(save, serving):
     assert answer.json["outputs"][0]["data"] == [0, 1]
 
 
+def test_a_model_that_cannot_be_looked_into_predicts_all_the_same(save, caplog):
+    """As one that an older scikit-learn saved, before a setting was added."""
+    fitted = SVC().fit(FEATURES, LABELS)
+    del fitted.break_ties
+    model = load(save(fitted))
+    assert "cannot be looked into: AttributeError" in caplog.text
+    assert (model.foreign, model.batchable, model.inputs, model.outputs) == (True, False, [], [])
+
+
 def test_a_model_one_folder_too_deep(save, tmp_path):
     folder = save(SVC().fit(FEATURES, LABELS))
     (tmp_path / "outer").mkdir()

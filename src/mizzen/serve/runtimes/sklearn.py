@@ -122,10 +122,16 @@ class SklearnModel(Model):
         self._predict = estimator.predict_proba if proba else estimator.predict
         self._columns = [str(name) for name in getattr(estimator, "feature_names_in_", ())]
         self._takes_texts = getattr(estimator, "n_features_in_", None) is None
-        self.foreign = _is_foreign(estimator) or any(map(_is_foreign, _parts(estimator)))
+        try:
+            self.foreign = _is_foreign(estimator) or any(map(_is_foreign, _parts(estimator)))
+            self.inputs = _inputs(estimator, self._columns)
+            self.outputs = _outputs(estimator, proba)
+        except Exception as error:
+            # It may predict all the same, such as one of another version that lacks a setting. What it is made of
+            # cannot be known, so it is treated as somebody else's code and tells nothing of its inputs.
+            logger.warning("%s cannot be looked into: %s: %s", path, type(error).__name__, error)
+            self.foreign, self.inputs, self.outputs = True, [], []
         self.batchable = not self.foreign
-        self.inputs = _inputs(estimator, self._columns)
-        self.outputs = _outputs(estimator, proba)
         # Clients send rows without names to models fitted with them; that is the protocol, and no news.
         warnings.filterwarnings("ignore", message="X does not have valid feature names", category=UserWarning)
 
