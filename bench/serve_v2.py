@@ -226,7 +226,7 @@ async def handler(folder: Path) -> None:
                 begun = time.perf_counter()
                 for at in range(together):
                     connection.data_received(requests[(turn * together + at) % ROWS])
-                while served.batcher.in_flight:
+                while served.lane.in_flight:
                     await asyncio.sleep(0)
                 took = time.perf_counter() - begun
                 predicted = (served.metrics.predict.total - before) / together

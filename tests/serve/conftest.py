@@ -22,10 +22,10 @@ from sklearn.svm import SVC
 
 from mizzen.http.client import Client
 from mizzen.http.server import Limits
-from mizzen.serve.batching import Batching
-from mizzen.serve.model import Model
+from mizzen.serve.model import TensorModel
 from mizzen.serve.repository import Repository
 from mizzen.serve.runtimes.sklearn import SklearnModel
+from mizzen.serve.scheduling import Scheduling
 from mizzen.serve.server import ModelServer
 
 
@@ -109,10 +109,12 @@ async def serving() -> AsyncIterator[Callable[..., Any]]:
     """``ask = await serving(model, ...)``: models that are loaded here, or folders of scikit-learn ones."""
     running = []
 
-    async def start(*models: Model | Path, batching: Batching | None = None, limits: Limits | None = None) -> Asker:
-        repository = Repository(batching)
+    async def start(
+        *models: TensorModel | Path, scheduling: Scheduling | None = None, limits: Limits | None = None
+    ) -> Asker:
+        repository = Repository(scheduling)
         for model in models:
-            repository.load(model if isinstance(model, Model) else SklearnModel("iris", model, {}))
+            repository.load(model if isinstance(model, TensorModel) else SklearnModel("iris", model, {}))
         server = ModelServer(repository, limits)
         [(_, port)] = await server.listen("127.0.0.1", 0)
         client = Client(environ={})

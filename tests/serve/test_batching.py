@@ -11,11 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mizzen.serve.batching import CHECK_EVERY, FIRST_CHECKS, Batching, Call
+from mizzen.serve.batching import CHECK_EVERY, FIRST_CHECKS
 from mizzen.serve.errors import InvalidInput
-from mizzen.serve.model import Model, Tensor
+from mizzen.serve.lane import Call
+from mizzen.serve.model import Extras, Options, Tensor, TensorModel
 from mizzen.serve.placement import WINDOW
 from mizzen.serve.repository import Repository, Served
+from mizzen.serve.scheduling import Scheduling
 
 
 class Waiting(Call):
@@ -27,14 +29,14 @@ class Waiting(Call):
         super().__init__(inputs, time.perf_counter())
         self.answer: asyncio.Future[list[Tensor]] = asyncio.get_running_loop().create_future()
 
-    def resolve(self, outputs: list[Tensor]) -> None:
+    def resolve(self, outputs: list[Tensor], extras: Extras | None = None) -> None:
         self.answer.set_result(outputs)
 
     def reject(self, error: BaseException) -> None:
         self.answer.set_exception(error)
 
 
-class Double(Model):
+class Double(TensorModel):
     """Twice its input; keeps the calls it got. Says no to 13, quits at 66."""
 
     def __init__(self) -> None:
@@ -48,7 +50,7 @@ class Double(Model):
     def load(self) -> None:
         pass
 
-    def infer(self, inputs: list[Tensor]) -> list[Tensor]:
+    def infer(self, inputs: list[Tensor], options: Options) -> list[Tensor]:
         self.threads.append(threading.get_ident())
         if self.hold is not None:
             self.hold.wait(10)
@@ -65,14 +67,14 @@ def row(*values: float) -> list[Tensor]:
     return [Tensor("x", np.array([values], float))]
 
 
-def served(model: Model, batching: Batching | None = None) -> Served:
-    return Repository(batching).load(model)
+def served(model: TensorModel, scheduling: Scheduling | None = None) -> Served:
+    return Repository(scheduling).load(model)
 
 
 async def ask(service: Served, *requests: list[Tensor]) -> list[Any]:
     calls = [Waiting(inputs) for inputs in requests]
     for call in calls:
-        service.batcher.submit(call)
+        service.lane.submit(call)
     async with asyncio.timeout(20):
         found = await asyncio.gather(*(call.answer for call in calls), return_exceptions=True)
     return [answer if isinstance(answer, BaseException) else answer[0].array.tolist() for answer in found]
@@ -103,13 +105,13 @@ async def test_what_arrives_during_a_call_goes_into_the_next():
     await asyncio.sleep(0.05)
     rest = [asyncio.create_task(ask(service, row(n))) for n in range(2, 12)]
     await asyncio.sleep(0.05)
-    assert service.batcher.in_flight == 11
+    assert service.lane.in_flight == 11
     service.model.hold.set()
     assert await first == [[[2.0]]]
     assert [await task for task in rest] == [[[[2.0 * n]]] for n in range(2, 12)]
     assert len(service.model.calls[0]) == 1
     assert len(service.model.calls[1]) == 10
-    assert service.batcher.in_flight == 0
+    assert service.lane.in_flight == 0
 
 
 async def test_requests_that_do_not_fit_have_calls_of_their_own():
@@ -124,9 +126,9 @@ async def test_requests_that_do_not_fit_have_calls_of_their_own():
 @pytest.mark.parametrize(
     ("batching", "sizes"),
     [
-        (Batching(rows=4), [4, 4, 2]),
-        (Batching(size=8 * 3), [3, 3, 3, 1]),
-        (Batching(enabled=False), [1] * 10),
+        (Scheduling(rows=4), [4, 4, 2]),
+        (Scheduling(size=8 * 3), [3, 3, 3, 1]),
+        (Scheduling(batching=False), [1] * 10),
     ],
 )
 async def test_how_much_one_call_may_hold(batching, sizes):
@@ -137,7 +139,7 @@ async def test_how_much_one_call_may_hold(batching, sizes):
 
 
 async def test_a_request_that_is_larger_than_a_call_goes_alone():
-    service = served(Double(), Batching(rows=4))
+    service = served(Double(), Scheduling(rows=4))
     await settle(service)
     large = [Tensor("x", np.arange(9.0).reshape(9, 1))]
     assert (await ask(service, row(1), large, row(2)))[1] == (np.arange(9.0).reshape(9, 1) * 2).tolist()
@@ -150,8 +152,8 @@ async def test_models_whose_rows_may_depend_on_each_other_are_asked_singly_unles
     service = served(model)
     await ask(service, *(row(n) for n in range(10)))
     assert [len(call) for call in model.calls] == [1] * 10
-    declared = served(model, Batching(enabled=True))
-    assert declared.batcher.batching
+    declared = served(model, Scheduling(batching=True))
+    assert declared.lane.batching
 
 
 async def test_an_error_is_told_to_the_request_that_caused_it_alone():
@@ -163,7 +165,7 @@ async def test_an_error_is_told_to_the_request_that_caused_it_alone():
         assert str(answers[1]) == "13 is not liked here"
         assert "sys.exit(3)" in str(answers[3])
     assert service.metrics.retried == 15
-    assert service.batcher.batching, "an error is no reason to stop batching"
+    assert service.lane.batching, "an error is no reason to stop batching"
 
 
 async def test_a_single_request_is_not_asked_twice():
@@ -179,8 +181,8 @@ async def test_requests_that_nobody_waits_for_are_left_out():
     await settle(service)
     calls = [Waiting(row(n)) for n in range(6)]
     for call in calls:
-        service.batcher.submit(call)
-    calls[1].cancelled = calls[4].cancelled = True
+        service.lane.submit(call)
+    calls[1].settled = calls[4].settled = True
     async with asyncio.timeout(10):
         await calls[5].answer
     assert service.model.calls[0].tolist() == [[0.0], [2.0], [3.0], [5.0]]
@@ -191,8 +193,8 @@ async def test_a_batch_of_which_nobody_is_left_is_not_asked():
     service = served(Double())
     await settle(service)
     gone = Waiting(row(1))
-    service.batcher.submit(gone)
-    gone.cancelled = True
+    service.lane.submit(gone)
+    gone.settled = True
     await asyncio.sleep(0.05)
     assert service.model.calls == []
     assert await ask(service, row(2)) == [[[4.0]]]
@@ -202,14 +204,14 @@ async def test_an_answer_that_cannot_be_encoded_is_an_error_of_its_request():
     class Unencodable(Waiting):
         __slots__ = ()
 
-        def resolve(self, outputs: list[Tensor]) -> None:
+        def resolve(self, outputs: list[Tensor], extras: Extras | None = None) -> None:
             raise InvalidInput("no form for this")
 
     service = served(Double())
     await settle(service)
     bad, good = Unencodable(row(1)), Waiting(row(2))
-    service.batcher.submit(bad)
-    service.batcher.submit(good)
+    service.lane.submit(bad)
+    service.lane.submit(good)
     async with asyncio.timeout(10):
         with pytest.raises(InvalidInput):
             await bad.answer
@@ -249,10 +251,10 @@ async def test_code_that_is_not_ours_stays_on_the_thread():
 
 async def test_a_heavy_request_runs_on_the_thread_and_says_nothing_about_the_others():
     class Proportional(Double):
-        def infer(self, inputs: list[Tensor]) -> list[Tensor]:
+        def infer(self, inputs: list[Tensor], options: Options) -> list[Tensor]:
             if inputs[0].array.nbytes > 64 * 1024:
                 time.sleep(0.01)
-            return super().infer(inputs)
+            return super().infer(inputs, options)
 
     service = served(Proportional())
     await settle(service)
@@ -278,8 +280,8 @@ async def test_one_models_trouble_is_not_anothers():
 class Centred(Double):
     """Its answer depends on the rows beside: what must never be batched."""
 
-    def infer(self, inputs: list[Tensor]) -> list[Tensor]:
-        super().infer(inputs)
+    def infer(self, inputs: list[Tensor], options: Options) -> list[Tensor]:
+        super().infer(inputs, options)
         return [Tensor("o", inputs[0].array - inputs[0].array.mean())]
 
 
@@ -289,23 +291,23 @@ async def test_a_model_whose_rows_depend_on_each_other_is_found_out_and_nobody_g
         for _ in range(20):
             answers = await ask(service, *(row(n) for n in range(5)))
             assert answers == [[[0.0]]] * 5
-    assert not service.batcher.batching
+    assert not service.lane.batching
     assert caplog.text.count("model double: requests share no calls any more") == 1
     assert "depends on the requests beside it" in caplog.text
 
 
 async def test_groups_that_were_waiting_when_it_was_found_out_are_not_joined_either():
-    service = served(Centred(), Batching(rows=4))
+    service = served(Centred(), Scheduling(rows=4))
     assert await ask(service, *(row(-n) for n in range(40))) == [[[0.0]]] * 40
-    assert not service.batcher.batching
+    assert not service.lane.batching
     assert max(map(len, service.model.calls[1:])) == 1, "nothing was joined after the first"
 
 
 @pytest.mark.parametrize("outputs", [lambda a: a.sum(axis=0, keepdims=True), lambda a: np.array(7.0), lambda a: a.T])
 async def test_outputs_without_a_row_for_each_row_turn_batching_off(outputs, caplog):
     class Odd(Double):
-        def infer(self, inputs: list[Tensor]) -> list[Tensor]:
-            super().infer(inputs)
+        def infer(self, inputs: list[Tensor], options: Options) -> list[Tensor]:
+            super().infer(inputs, options)
             return [Tensor("o", outputs(inputs[0].array))]
 
     service = served(Odd())
@@ -313,13 +315,13 @@ async def test_outputs_without_a_row_for_each_row_turn_batching_off(outputs, cap
         for _ in range(3):
             answers = await ask(service, row(1, 2), row(3, 4), row(5, 6))
             assert answers == [outputs(np.array([r])).tolist() for r in ([1.0, 2.0], [3.0, 4.0], [5.0, 6.0])]
-    assert not service.batcher.batching
+    assert not service.lane.batching
     assert "one row for each row" in caplog.text
 
 
 async def test_company_that_hides_an_error_is_found_out():
     class Lenient(Double):
-        def infer(self, inputs: list[Tensor]) -> list[Tensor]:
+        def infer(self, inputs: list[Tensor], options: Options) -> list[Tensor]:
             if len(inputs[0].array) == 1 and inputs[0].array[0, 0] < 0:
                 raise ValueError("negative")
             return [Tensor("o", inputs[0].array * 2)]
@@ -328,7 +330,7 @@ async def test_company_that_hides_an_error_is_found_out():
     answers = await ask(service, row(1), row(-1))
     assert answers[0] == [[2.0]]
     assert str(answers[1]) == "negative"
-    assert not service.batcher.batching
+    assert not service.lane.batching
 
 
 async def test_the_first_mixed_batches_are_checked_and_then_one_in_a_thousand():
@@ -364,16 +366,16 @@ async def test_single_requests_are_no_check():
 async def test_under_load_every_request_gets_its_own_answer(seed):
     """Distinguishable rows, mixed kinds, errors, cancellations, on the thread and on the loop."""
     random = np.random.default_rng(seed)
-    service = served(Double(), Batching(rows=16))
+    service = served(Double(), Scheduling(rows=16))
 
     async def one(number: int) -> None:
         await asyncio.sleep(float(random.random()) * 0.02)
         value = 13.0 if number % 50 == 7 else number + 1000.0
         width = 1 + number % 3
         call = Waiting([Tensor("x", np.full((1 + number % 4, width), value))])
-        service.batcher.submit(call)
+        service.lane.submit(call)
         if number % 41 == 5:
-            call.cancelled = True
+            call.settled = True
             return
         try:
             [output] = await call.answer
@@ -386,7 +388,7 @@ async def test_under_load_every_request_gets_its_own_answer(seed):
     async with asyncio.timeout(30):
         for _ in range(3):
             await asyncio.gather(*(one(number) for number in range(400)))
-    assert service.batcher.in_flight == 0
+    assert service.lane.in_flight == 0
 
 
 async def test_nothing_starts_before_it_is_needed():
@@ -395,16 +397,16 @@ async def test_nothing_starts_before_it_is_needed():
     assert threading.active_count() == before
     await ask(service, row(1))
     assert threading.active_count() == before + 1
-    service.batcher.close()
+    service.lane.close()
 
 
 async def test_the_thread_is_prepared_before_its_first_call():
     order = []
 
     class Noting(Double):
-        def infer(self, inputs: list[Tensor]) -> list[Tensor]:
+        def infer(self, inputs: list[Tensor], options: Options) -> list[Tensor]:
             order.append(("infer", threading.get_ident()))
-            return super().infer(inputs)
+            return super().infer(inputs, options)
 
     repository = Repository(None, lambda: order.append(("prepare", threading.get_ident())))
     service = repository.load(Noting())
@@ -418,24 +420,24 @@ async def test_the_thread_is_prepared_before_its_first_call():
 @pytest.mark.parametrize("outputs", [None, [], 7, [Tensor("o", None)], ["x"]])  # type: ignore[arg-type]
 async def test_a_model_that_answers_nonsense_leaves_nobody_waiting(outputs):
     class Nonsense(Double):
-        def infer(self, inputs: list[Tensor]) -> list[Tensor]:
+        def infer(self, inputs: list[Tensor], options: Options) -> list[Tensor]:
             return outputs  # type: ignore[return-value]
 
     service = served(Nonsense())
     calls = [Waiting(row(n)) for n in range(3)]
     for call in calls:
-        service.batcher.submit(call)
+        service.lane.submit(call)
     async with asyncio.timeout(10):
         answers = await asyncio.gather(*(call.answer for call in calls), return_exceptions=True)
     assert len(answers) == 3
-    assert not service.batcher.batching
+    assert not service.lane.batching
 
 
 async def test_an_answer_that_cannot_be_handed_over_is_one_requests_trouble(caplog):
     class Impossible(Waiting):
         __slots__ = ()
 
-        def resolve(self, outputs: list[Tensor]) -> None:
+        def resolve(self, outputs: list[Tensor], extras: Extras | None = None) -> None:
             raise RuntimeError("no")
 
         def reject(self, error: BaseException) -> None:
@@ -444,8 +446,8 @@ async def test_an_answer_that_cannot_be_handed_over_is_one_requests_trouble(capl
     service = served(Double())
     await settle(service)
     bad, good = Impossible(row(1)), Waiting(row(2))
-    service.batcher.submit(bad)
-    service.batcher.submit(good)
+    service.lane.submit(bad)
+    service.lane.submit(good)
     async with asyncio.timeout(10):
         assert (await good.answer)[0].array.tolist() == [[4.0]]
     assert "no, either" in caplog.text

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from mizzen.http.server import Limits
-from mizzen.serve.model import Model, Tensor
+from mizzen.serve.model import Options, Tensor, TensorModel
 
 
-class Tell(Model):
+class Tell(TensorModel):
     """Answers a row with the sum of it, so that every answer tells whose it is. Negative rows are refused."""
 
     def __init__(self) -> None:
@@ -24,7 +24,7 @@ class Tell(Model):
     def load(self) -> None:
         pass
 
-    def infer(self, inputs: list[Tensor]) -> list[Tensor]:
+    def infer(self, inputs: list[Tensor], options: Options) -> list[Tensor]:
         array = inputs[0].array
         if (array < 0).any():
             raise ValueError("negative")
@@ -107,7 +107,7 @@ async def test_under_concurrency_every_answer_is_right(serving, pipelined):
             await asyncio.gather(*(client(1 + 100 * n) for n in range(40)))
     assert wrong == []
     [served] = ask.server.repository
-    assert served.batcher.batching
+    assert served.lane.batching
     assert served.metrics.batch.total > sum(served.metrics.batch.counts), "no batch has formed"
 
 
@@ -136,7 +136,7 @@ async def test_requests_that_are_cut_off_or_abandoned_do_not_touch_those_beside_
 
     async with asyncio.timeout(60):
         await asyncio.gather(*(rude(n) for n in range(200)), *(polite(n) for n in range(20)))
-        while served.batcher.in_flight or ask.server._http.connections > 1:
+        while served.lane.in_flight or ask.server._http.connections > 1:
             await asyncio.sleep(0.01)
 
 
@@ -168,6 +168,6 @@ async def test_ten_thousand_requests_with_bad_ones_among_them_leave_nothing(serv
                 status, _body = await read(reader)
                 counted[status] += 1
     assert counted == {200: 9800, 400: 100, 500: 100}
-    assert served.batcher.in_flight == 0
+    assert served.lane.in_flight == 0
     assert served.metrics.preprocess.counts[0] + sum(served.metrics.preprocess.counts[1:]) == 9900
     writer.close()

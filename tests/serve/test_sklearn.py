@@ -28,8 +28,9 @@ from sklearn.svm import SVC
 from sklearn.tree import DecisionTreeClassifier
 
 from mizzen.serve.errors import InvalidInput, LoadError
-from mizzen.serve.model import Tensor
-from mizzen.serve.runtimes.sklearn import PRELOAD, SklearnModel, artifact
+from mizzen.serve.model import NO_OPTIONS, Tensor
+from mizzen.serve.runtimes.artifact import artifact
+from mizzen.serve.runtimes.sklearn import PRELOAD, SUFFIXES, SklearnModel
 
 FEATURES, LABELS = load_iris(return_X_y=True)
 NAMES = np.array(["setosa", "versicolor", "virginica"])[LABELS]
@@ -42,7 +43,7 @@ def load(folder: Path, **environ: str) -> SklearnModel:
 
 
 def predict(model: SklearnModel, array: Any) -> Any:
-    [output] = model.infer([Tensor("x", np.asarray(array))])
+    [output] = model.infer([Tensor("x", np.asarray(array))], NO_OPTIONS)
     return output.array
 
 
@@ -78,7 +79,7 @@ def test_the_names_a_model_file_may_have(save, name):
     (folder / "README.md").write_text("beside it")
     (folder / "sub").mkdir()
     (folder / "sub" / "other.pkl").write_text("not looked at")
-    assert artifact(folder) == folder / name
+    assert artifact(folder, SUFFIXES) == folder / name
     assert predict(load(folder), FEATURES[:1]).tolist() == [0]
     assert predict(load(folder / name), FEATURES[:1]).tolist() == [0]
 
@@ -246,10 +247,10 @@ def test_columns_are_put_in_the_models_order(save):
     model = load(save(fitted))
     table = dict(zip("abcd", FEATURES[::20].T, strict=True))
     shuffled = columns(**{name: table[name] for name in "dbac"})
-    [output] = model.infer(shuffled)
+    [output] = model.infer(shuffled, NO_OPTIONS)
     np.testing.assert_array_equal(output.array, fitted.predict(FEATURES[::20]))
     single = columns(**{name: table[name].reshape(-1, 1) for name in "cdab"})
-    np.testing.assert_array_equal(model.infer(single)[0].array, output.array)
+    np.testing.assert_array_equal(model.infer(single, NO_OPTIONS)[0].array, output.array)
 
 
 @pytest.mark.parametrize(
@@ -264,7 +265,7 @@ def test_columns_that_make_no_table(save, inputs, says):
     fitted = SVC().fit(FEATURES, LABELS)
     fitted.feature_names_in_ = np.array(["a", "b", "c", "d"], dtype=object)
     with pytest.raises(InvalidInput) as caught:
-        load(save(fitted)).infer(inputs)
+        load(save(fitted)).infer(inputs, NO_OPTIONS)
     assert says in str(caught.value)
 
 
@@ -366,9 +367,9 @@ def test_scores_are_what_labels_are_chosen_by(save):
     fitted = SVC().fit(FEATURES, LABELS)
     model = load(save(fitted))
     inputs = [Tensor("x", FEATURES[:7])]
-    np.testing.assert_array_equal(model.scores(inputs), fitted.decision_function(FEATURES[:7]))
+    np.testing.assert_array_equal(model.scores(inputs, NO_OPTIONS), fitted.decision_function(FEATURES[:7]))
     regressor = load(save(LinearRegression().fit(*make_regression(20, 3))))
-    assert regressor.scores([Tensor("x", np.zeros((2, 3)))]) is None
+    assert regressor.scores([Tensor("x", np.zeros((2, 3)))], NO_OPTIONS) is None
 
 
 async def test_batches_of_a_real_model_answer_as_single_requests_do(save, serving, tensor):
@@ -380,7 +381,7 @@ async def test_batches_of_a_real_model_answer_as_single_requests_do(save, servin
         answers = await asyncio.gather(*(ask.infer("iris", tensor([row])) for row in FEATURES[::5]))
         assert [answer.json["outputs"][0]["data"][0] for answer in answers] == fitted.predict(FEATURES[::5]).tolist()
     [served] = ask.server.repository
-    assert served.batcher.batching
+    assert served.lane.batching
     assert served.metrics.checked >= 8
     assert sum(served.metrics.batch.counts) < 15 * len(FEATURES[::5]), "no batch has formed, so this shows nothing"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mizzen.serve.model import Model, Tensor
+from mizzen.serve.model import Options, Tensor, TensorModel
 
 ROWS = [[5.1, 3.5, 1.4, 0.2], [6.8, 2.8, 4.8, 1.4], [6.0, 3.4, 4.5, 1.6], [7.7, 2.6, 6.9, 2.3]]
 
@@ -88,13 +88,13 @@ async def test_what_is_not_served(ask, method, path, status, text):
     assert (answer.status, answer.error) == (status, text)
 
 
-class Echo(Model):
+class Echo(TensorModel):
     """Answers with its inputs, so that a test sees what arrived."""
 
     def load(self) -> None:
         self.seen: list[list[Tensor]] = []
 
-    def infer(self, inputs: list[Tensor]) -> list[Tensor]:
+    def infer(self, inputs: list[Tensor], options: Options) -> list[Tensor]:
         self.seen.append(inputs)
         return inputs
 
@@ -151,7 +151,7 @@ async def test_objects_become_columns_and_rows_of_objects_again(serving, instanc
 )
 async def test_what_predictions_look_like(serving, array, predictions):
     class Fixed(Echo):
-        def infer(self, inputs: list[Tensor]) -> list[Tensor]:
+        def infer(self, inputs: list[Tensor], options: Options) -> list[Tensor]:
             return [Tensor("output-0", array)]
 
     ask = await serving(Fixed("m"))

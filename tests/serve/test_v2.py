@@ -10,7 +10,7 @@ import pytest
 
 import mizzen
 from mizzen.serve.errors import LoadError
-from mizzen.serve.model import Model, Tensor
+from mizzen.serve.model import Options, Tensor, TensorModel
 
 ROWS = [[5.1, 3.5, 1.4, 0.2], [6.8, 2.8, 4.8, 1.4], [6.0, 3.4, 4.5, 1.6], [7.7, 2.6, 6.9, 2.3]]
 
@@ -240,7 +240,7 @@ async def test_a_trailing_slash_is_redirected(ask):
     assert (answer.status, answer.headers["location"]) == (307, "/v2/models?a=b")
 
 
-class Tricky(Model):
+class Tricky(TensorModel):
     """Answers with whatever it is told."""
 
     def __init__(self, name: str, *outputs: Tensor) -> None:
@@ -250,7 +250,7 @@ class Tricky(Model):
     def load(self) -> None:
         pass
 
-    def infer(self, inputs: list[Tensor]) -> list[Tensor]:
+    def infer(self, inputs: list[Tensor], options: Options) -> list[Tensor]:
         return self._outputs
 
 
@@ -314,7 +314,7 @@ async def test_a_models_name_may_hold_anything(serving, tensor, name):
     assert (await ask("POST", f"/v1/models/{path}:predict", {"instances": [1]})).json == {"predictions": [1]}
 
 
-class Broken(Model):
+class Broken(TensorModel):
     def load(self) -> None:
         raise LoadError("/models/x cannot be read")
 
@@ -350,7 +350,7 @@ async def test_a_body_that_is_too_large(serving, iris, tensor):
 
 async def test_a_large_tensor_comes_through_whole(serving, tensor):
     class Sum(Tricky):
-        def infer(self, inputs: list[Tensor]) -> list[Tensor]:
+        def infer(self, inputs: list[Tensor], options: Options) -> list[Tensor]:
             return [Tensor("o", inputs[0].array.sum(axis=1))]
 
     ask = await serving(Sum("m"))

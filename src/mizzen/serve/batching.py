@@ -1,10 +1,10 @@
 """Micro-batching without waiting: what arrives while one ``predict`` runs goes into the next.
 
-No timer holds a request back. On the loop, a batch is what one round of reading sockets brought; on the thread, what
-came during the call before. Requests share a call only if their tensors fit (:func:`~mizzen.serve.joining.kind`) and
-the model's rows are independent. Three things keep that honest: a call that raises is asked again request by request,
-so that an error never touches a neighbour; samples of joined calls are compared with single ones; and a model that
-fails the comparison is not batched any more.
+No timer holds a request back, unless one is asked for. On the loop, a batch is what one round of reading sockets
+brought; on a thread, what came during the calls before. Requests share a call only if their tensors and what they say
+beside them fit (:func:`~mizzen.serve.joining.kind`) and the model's rows are independent. Three things keep that
+honest: a call that raises is asked again request by request, so that an error never touches a neighbour; samples of
+joined calls are compared with single ones; and a model that fails the comparison is not batched any more.
 """
 
 from __future__ import annotations
@@ -14,15 +14,17 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
 from mizzen.serve import execution
-from mizzen.serve.execution import Answer, Outcome
+from mizzen.serve.errors import ModelNotReady, QueueFull
+from mizzen.serve.execution import Outcome
 from mizzen.serve.joining import kind
-from mizzen.serve.model import Model, Tensor
+from mizzen.serve.lane import Call, Lane
+from mizzen.serve.model import TensorModel
 from mizzen.serve.placement import QUICK, Placement
+from mizzen.serve.scheduling import Scheduling
 from mizzen.serve.worker import Worker
 
 if TYPE_CHECKING:
@@ -36,45 +38,6 @@ CHECK_EVERY = 1000
 
 # More bytes of tensors than this never run on the loop, however quick the model is with less.
 HEAVY = 64 * 1024
-
-
-@dataclass(frozen=True, slots=True)
-class Batching:
-    """How requests share calls.
-
-    Attributes:
-        enabled: None leaves it to the model, True declares every model's rows independent, False keeps calls single.
-        rows, size: what one call may hold, in rows and in bytes of tensors. A larger request goes alone.
-    """
-
-    enabled: bool | None = None
-    rows: int = 1024
-    size: int = 16 * 1024 * 1024
-
-
-class Call:
-    """One request on its way through a model. A protocol derives its own, which knows whom to answer.
-
-    Attributes:
-        inputs: the decoded tensors.
-        arrived: when it was decoded, on :func:`time.perf_counter`.
-        cancelled: set when nobody waits for the answer any more.
-    """
-
-    __slots__ = ("arrived", "cancelled", "inputs")
-
-    def __init__(self, inputs: list[Tensor], arrived: float) -> None:
-        self.inputs = inputs
-        self.arrived = arrived
-        self.cancelled = False
-
-    def resolve(self, outputs: list[Tensor]) -> None:
-        """Answer with the model's outputs for this request. Whatever it raises is given to :meth:`reject`."""
-        raise NotImplementedError
-
-    def reject(self, error: BaseException) -> None:
-        """Answer with an error. Must not raise."""
-        raise NotImplementedError
 
 
 class Group:
@@ -97,36 +60,46 @@ class Group:
         return group
 
 
-class Batcher:
+class Batcher(Lane):
     """The way to one model's ``infer``: a queue, and the decision what to ask it next, and where.
 
     Args:
-        prepare: run on the model's thread before anything else.
+        prepare: run on the model's threads before anything else.
+        stuck: called, once, when a call has outlasted its limit: the model will not answer any more.
     """
 
     def __init__(
-        self, model: Model, metrics: ModelMetrics, batching: Batching, prepare: Callable[[], None] | None = None
+        self,
+        model: TensorModel,
+        metrics: ModelMetrics,
+        scheduling: Scheduling,
+        prepare: Callable[[], None] | None = None,
+        stuck: Callable[[str], None] | None = None,
     ) -> None:
         self._model = model
         self._metrics = metrics
-        self._limits = batching
+        self._limits = scheduling
         self._placement: Placement | None = None
-        self.worker = Worker(model.name, prepare)
+        self._prepare = prepare
+        self._idle: list[Worker] = []
+        self._workers: list[Worker] = []
+        self._running: dict[Group, float] = {}
         self._queue: deque[Group] = deque()
         self._open: dict[Hashable, Group] = {}
         self._objection = ""
         self._joined = 0
         self._check_at = 1
         self._check_step = 1
-        self._scheduled = False
-        self._busy = 0
+        self._next: asyncio.Handle | None = None
+        self._watch: asyncio.TimerHandle | None = None
+        self._stuck = stuck
+        self._dead: ModelNotReady | None = None
 
     @property
     def batching(self) -> bool:
-        """Whether requests may share a call."""
-        if self._objection or self._limits.enabled is False:
+        if self._objection or self._limits.batching is False:
             return False
-        return self._model.batchable or bool(self._limits.enabled)
+        return self._model.batchable or bool(self._limits.batching)
 
     @property
     def on_loop(self) -> bool:
@@ -134,17 +107,21 @@ class Batcher:
 
     @property
     def in_flight(self) -> int:
-        """Requests taken and not yet answered."""
-        return self._busy + sum(len(group.calls) for group in self._queue)
+        return sum(len(group.calls) for group in (*self._running, *self._queue))
 
     def submit(self, call: Call) -> None:
-        """Take a request; its ``resolve`` or ``reject`` is called later, on the loop."""
-        key = kind(call.inputs) if self.batching else None
+        limits = self._limits
+        if self._dead is not None:
+            raise self._dead
+        if limits.queue is not None and (waiting := self.in_flight) >= limits.queue:
+            self._metrics.refused += 1
+            raise QueueFull(self._model.name, waiting)
+        key = kind(call.inputs, call.options) if self.batching else None
         array = call.inputs[0].array
         rows = array.shape[0] if array.ndim else 1
         size = array.nbytes if len(call.inputs) == 1 else sum(tensor.array.nbytes for tensor in call.inputs)
         group = self._open.get(key) if key is not None else None
-        if group is None or group.rows + rows > self._limits.rows or group.size + size > self._limits.size:
+        if group is None or group.rows + rows > limits.rows or group.size + size > limits.size:
             group = Group(key)
             self._queue.append(group)
             if key is not None:
@@ -152,39 +129,64 @@ class Batcher:
         group.calls.append(call)
         group.rows += rows
         group.size += size
-        if not self._scheduled and not self._busy:
-            self._scheduled = True
-            asyncio.get_running_loop().call_soon(self._flush)
+        if call.deadline is not None:
+            call.watch_deadline(asyncio.get_running_loop())
+        if self._next is None:
+            if self._room:
+                self._next = self._soon(group)
+        elif limits.latency and group.rows >= limits.rows:
+            self._next.cancel()
+            self._next = asyncio.get_running_loop().call_soon(self._flush)
+
+    def start(self) -> None:
+        worker = self._worker()
+        worker.start()
+        self._idle.append(worker)
 
     def close(self) -> None:
-        self.worker.close()
+        for handle in (self._watch, self._next):
+            if handle is not None:
+                handle.cancel()
+        for worker in self._workers:
+            worker.close()
+
+    @property
+    def _room(self) -> bool:
+        """Whether another call may begin."""
+        return not self._running or len(self._running) < (self._limits.concurrency or self._model.concurrency)
+
+    def _soon(self, group: Group) -> asyncio.Handle:
+        loop = asyncio.get_running_loop()
+        if self._limits.latency and group.key is not None and group.rows < self._limits.rows:
+            return loop.call_later(self._limits.latency, self._flush)
+        return loop.call_soon(self._flush)
 
     def _flush(self) -> None:
-        self._scheduled = False
+        self._next = None
         placement = self._placement
         if placement is None:
             placement = self._placement = Placement(loop_allowed=not self._model.foreign)
         until = time.perf_counter() + QUICK
-        while (group := self._take()) is not None:
+        while self._room and (group := self._take()) is not None:
             requests = [call.inputs for call in group.calls]
+            options = group.calls[0].options
             check = len(requests) > 1 and self._check_is_due()
             if check or group.size > HEAVY or not placement.on_loop:
                 job = execution.compared if check else execution.attempt
-                self._dispatch(group, partial(job, self._model, requests))
-                return
-            outcome = execution.together(self._model, requests)
+                self._dispatch(group, partial(job, self._model, requests, options))
+                continue
+            outcome = execution.together(self._model, requests, options)
             placement.record(outcome.cost)
             if outcome.answers is None:
                 # Asking each alone may take long: not here.
-                self._dispatch(group, partial(execution.separately, self._model, requests, outcome))
-                return
+                self._dispatch(group, partial(execution.separately, self._model, requests, options, outcome))
+                continue
             self._deliver(group.calls, outcome)
             if outcome.began + outcome.seconds > until:
                 break
-        if self._queue and not self._scheduled:
+        if self._queue and self._next is None and self._room:
             # Others want the loop, and may have something for the next call.
-            self._scheduled = True
-            asyncio.get_running_loop().call_soon(self._flush)
+            self._next = asyncio.get_running_loop().call_soon(self._flush)
 
     def _take(self) -> Group | None:
         """The next group, less the requests that nobody waits for."""
@@ -192,7 +194,7 @@ class Batcher:
             group = self._queue.popleft()
             if group.key is not None and self._open.get(group.key) is group:
                 del self._open[group.key]
-            group.calls = [call for call in group.calls if not call.cancelled]
+            group.calls = [call for call in group.calls if not call.settled]
             if self._objection and len(group.calls) > 1:
                 # They were joined before it was known that they must not be.
                 self._queue.extendleft(Group.of(call) for call in reversed(group.calls))
@@ -210,16 +212,29 @@ class Batcher:
         self._check_step = min(2 * self._check_step, CHECK_EVERY)
         return True
 
-    def _dispatch(self, group: Group, job: Callable[[], Outcome]) -> None:
-        self._busy = len(group.calls)
-        self.worker.submit(job, partial(self._returned, group))
+    def _worker(self) -> Worker:
+        if self._idle:
+            return self._idle.pop()
+        worker = Worker(self._model.name, self._prepare)
+        self._workers.append(worker)
+        return worker
 
-    def _returned(self, group: Group, outcome: Outcome | BaseException) -> None:
+    def _dispatch(self, group: Group, job: Callable[[], Outcome]) -> None:
+        self._running[group] = time.monotonic()
+        if self._watch is None:
+            self._watch = asyncio.get_running_loop().call_later(self._limits.limit, self._check_stuck)
+        worker = self._worker()
+        worker.submit(job, partial(self._returned, group, worker))
+
+    def _returned(self, group: Group, worker: Worker, outcome: Outcome | BaseException) -> None:
         assert self._placement is not None
-        self._busy = 0
+        self._running.pop(group, None)
+        self._idle.append(worker)
+        if self._dead is not None:
+            return
         if isinstance(outcome, BaseException):
             for call in group.calls:
-                _hand_over(call, outcome)
+                call.give(outcome)
         else:
             if outcome.checked:
                 self._metrics.checked += 1
@@ -230,7 +245,7 @@ class Batcher:
             elif group.size <= HEAVY:
                 self._placement.record(outcome.cost)
             self._deliver(group.calls, outcome)
-        if self._queue and not self._scheduled:
+        if self._queue and self._next is None:
             self._flush()
 
     def _deliver(self, calls: list[Call], outcome: Outcome) -> None:
@@ -244,19 +259,23 @@ class Batcher:
         began = outcome.began
         for call, answer in zip(calls, outcome.answers, strict=True):
             metrics.queue.observe(began - call.arrived)
-            if not call.cancelled:
-                _hand_over(call, answer)
+            call.give(answer)
 
-
-def _hand_over(call: Call, answer: Answer) -> None:
-    """Give a request its answer. Its own trouble with it is not its neighbours'."""
-    try:
-        if isinstance(answer, BaseException):
-            call.reject(answer)
+    def _check_stuck(self) -> None:
+        """Has a call outlasted the limit? One timer looks after all of them, and rests while there are none."""
+        self._watch = None
+        if not self._running:
             return
-        try:
-            call.resolve(answer)
-        except Exception as error:
-            call.reject(error)
-    except Exception:
-        logger.exception("an answer could not be handed over")
+        limit = self._limits.limit
+        left = min(self._running.values()) + limit - time.monotonic()
+        if left > 0:
+            self._watch = asyncio.get_running_loop().call_later(left, self._check_stuck)
+            return
+        reason = f"predict has not returned for {limit:g} s"
+        self._dead = ModelNotReady(self._model.name, reason)
+        for group in (*self._running, *self._queue):
+            for call in group.calls:
+                call.give(self._dead)
+        self._queue.clear()
+        if self._stuck is not None:
+            self._stuck(reason)

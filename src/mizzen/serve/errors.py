@@ -64,8 +64,46 @@ class ServerNotReady(ServeError):
         super().__init__("Server is not ready.")
 
 
+class QueueFull(ServeError):
+    """As many requests wait for the model as may. ``retry_after`` is in seconds."""
+
+    status = 503
+    retry_after = 1
+
+    def __init__(self, name: str, waiting: int) -> None:
+        super().__init__(f"Model with name {name} has {waiting} requests to answer and takes no more now.")
+
+
+class DeadlineExceeded(ServeError):
+    """The answer did not come in the time that the caller gave it."""
+
+    status = 504
+
+    def __init__(self) -> None:
+        super().__init__("The model did not answer within the time that the request gave it.")
+
+
+class VersionNotFound(ServeError):
+    """The model is known, this version of it is not."""
+
+    status = 404
+
+    def __init__(self, name: str, version: str, known: list[str]) -> None:
+        there = f"; there is {', '.join(known)}" if known else ""
+        super().__init__(f"Model with name {name} has no version {version}{there}.")
+
+
 class InferenceError(ServeError):
-    """The model was asked and failed; the text is what it said."""
+    """The model was asked and failed; the text is what it said.
+
+    Args:
+        status: the HTTP status to answer with, where the model names one.
+    """
+
+    def __init__(self, reason: str, status: int | None = None) -> None:
+        super().__init__(reason)
+        if status is not None:
+            self.status = status
 
 
 class LoadError(ServeError):
@@ -73,8 +111,14 @@ class LoadError(ServeError):
 
 
 def describe(error: BaseException) -> tuple[int, str]:
-    """The HTTP status and the sentence for an error met while answering."""
+    """The HTTP status and the sentence for an error met while answering.
+
+    A model's own exception is a 500, unless it names its status as the web frameworks' ``HTTPException`` does.
+    """
     if isinstance(error, ServeError):
         return error.status, str(error)
+    status = getattr(error, "status_code", None)
+    if isinstance(status, int) and 400 <= status <= 599:
+        return status, str(getattr(error, "detail", None) or error)
     text = str(error) or type(error).__name__
     return (501 if isinstance(error, NotImplementedError) else 500), text

@@ -13,7 +13,7 @@ import numpy as np
 
 from mizzen.serve.errors import InferenceError
 from mizzen.serve.joining import agree, differ, join, split
-from mizzen.serve.model import Model, Tensor
+from mizzen.serve.model import Options, Tensor, TensorModel
 from mizzen.serve.placement import LoopGauge, ThreadGauge
 
 Answer = list[Tensor] | BaseException
@@ -43,11 +43,13 @@ class Outcome:
     retried: bool = False
 
 
-def together(model: Model, requests: Requests, gauge: type[LoopGauge | ThreadGauge] = LoopGauge) -> Outcome:
+def together(
+    model: TensorModel, requests: Requests, options: Options, gauge: type[LoopGauge | ThreadGauge] = LoopGauge
+) -> Outcome:
     """Ask once for all. A single request's error is its answer; that of several is nobody's yet."""
     began = time.perf_counter()
     cost = gauge()
-    outputs = _ask(model, requests)
+    outputs = _ask(model, requests, options)
     spent, seconds = cost.seconds(), time.perf_counter() - began
     if len(requests) == 1:
         return Outcome([outputs], began, seconds, spent)
@@ -64,58 +66,58 @@ def together(model: Model, requests: Requests, gauge: type[LoopGauge | ThreadGau
     return Outcome(answers or None, began, seconds, spent, objection)
 
 
-def separately(model: Model, requests: Requests, failed: Outcome) -> Outcome:
+def separately(model: TensorModel, requests: Requests, options: Options, failed: Outcome) -> Outcome:
     """Ask for each request alone, once, after ``failed``."""
-    answers = [_ask(model, [inputs]) for inputs in requests]
+    answers = [_ask(model, [inputs], options) for inputs in requests]
     seconds = time.perf_counter() - failed.began
     return Outcome(answers, failed.began, seconds, failed.cost, failed.objection, retried=True)
 
 
-def attempt(model: Model, requests: Requests) -> Outcome:
+def attempt(model: TensorModel, requests: Requests, options: Options) -> Outcome:
     """Ask once for all and, if that fails, for each alone. For the model's thread."""
-    outcome = together(model, requests, ThreadGauge)
-    return outcome if outcome.answers is not None else separately(model, requests, outcome)
+    outcome = together(model, requests, options, ThreadGauge)
+    return outcome if outcome.answers is not None else separately(model, requests, options, outcome)
 
 
-def compared(model: Model, requests: Requests) -> Outcome:
+def compared(model: TensorModel, requests: Requests, options: Options) -> Outcome:
     """Ask once for all, then for each alone, and answer with the latter. Says if the two disagree."""
-    outcome = together(model, requests, ThreadGauge)
+    outcome = together(model, requests, options, ThreadGauge)
     if outcome.answers is None:
-        return separately(model, requests, outcome)
+        return separately(model, requests, options, outcome)
     if not differ(requests):
         return outcome
     outcome.checked = True
-    alone = [_ask(model, [inputs]) for inputs in requests]
+    alone = [_ask(model, [inputs], options) for inputs in requests]
     for inputs, shared, single in zip(requests, outcome.answers, alone, strict=True):
-        outcome.objection = outcome.objection or _objection(model, inputs, shared, single)
+        outcome.objection = outcome.objection or _objection(model, inputs, options, shared, single)
     outcome.answers = alone
     return outcome
 
 
-def _objection(model: Model, inputs: list[Tensor], shared: Answer, single: Answer) -> str:
+def _objection(model: TensorModel, inputs: list[Tensor], options: Options, shared: Answer, single: Answer) -> str:
     """What speaks against joining, after a request was answered in company and alone."""
     if isinstance(shared, BaseException):
         return ""
     if isinstance(single, BaseException):
         return f"a request that fails alone passed in company: {single}"
     try:
-        same = agree(inputs, shared, single, lambda inputs: _scores(model, inputs))
+        same = agree(inputs, shared, single, lambda inputs: _scores(model, inputs, options))
     except Exception as error:
         return f"its answers cannot be compared: {error}"
     return "" if same else "its answer to a request depends on the requests beside it"
 
 
-def _ask(model: Model, requests: Requests) -> Answer:
+def _ask(model: TensorModel, requests: Requests, options: Options) -> Answer:
     try:
-        return model.infer(requests[0] if len(requests) == 1 else join(requests))
+        return model.infer(requests[0] if len(requests) == 1 else join(requests), options)
     except SystemExit as error:
         return InferenceError(f"the model tried to end the process: sys.exit({error.code!r})")
     except Exception as error:
         return error
 
 
-def _scores(model: Model, inputs: list[Tensor]) -> np.ndarray | None:
+def _scores(model: TensorModel, inputs: list[Tensor], options: Options) -> np.ndarray | None:
     try:
-        return model.scores(inputs)
+        return model.scores(inputs, options)
     except Exception:
         return None  # no scores, no excuse for a difference

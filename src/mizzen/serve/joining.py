@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from mizzen.serve.model import Tensor
+from mizzen.serve.model import NO_OPTIONS, Options, Tensor
 
 Array = np.ndarray[Any, Any]
 Scores = Callable[[list[Tensor]], "Array | None"]
@@ -20,19 +20,25 @@ Scores = Callable[[list[Tensor]], "Array | None"]
 DOUBLE, SINGLE = 1e-9, 1e-5
 
 
-def kind(inputs: list[Tensor]) -> Hashable | None:
-    """What must be equal for requests to share a call: names, types and the shape of a row. None: it cannot be shared.
+def kind(inputs: list[Tensor], options: Options = NO_OPTIONS) -> Hashable | None:
+    """What must be equal for requests to share a call: names, types, the shape of a row, and what they say beside.
+
+    None: the call cannot be shared.
 
     Only numeric arrays with a row axis and another one are joined; what a model makes of other shapes may depend on
     their length.
     """
-    if len(inputs) == 1:
+    if len(inputs) == 1 and options is NO_OPTIONS and not inputs[0].parameters:
         name, array = inputs[0].name, inputs[0].array
         return (name, array.dtype.char, array.shape[1:]) if _joinable(array) else None
     rows = inputs[0].array.shape[0] if inputs[0].array.ndim else 0
     if not all(_joinable(tensor.array) and tensor.array.shape[0] == rows for tensor in inputs):
         return None
-    return tuple((tensor.name, tensor.array.dtype.char, tensor.array.shape[1:]) for tensor in inputs)
+    tensors = tuple(
+        (tensor.name, tensor.array.dtype.char, tensor.array.shape[1:], tuple(sorted((tensor.parameters or {}).items())))
+        for tensor in inputs
+    )
+    return tensors, options.key() if options is not NO_OPTIONS else None
 
 
 def _joinable(array: Array) -> bool:
@@ -43,9 +49,9 @@ def join(requests: Sequence[list[Tensor]]) -> list[Tensor]:
     """One request out of several of the same :func:`kind`, rows in their order."""
     first = requests[0]
     if len(first) == 1:
-        return [Tensor(first[0].name, np.concatenate([inputs[0].array for inputs in requests]))]
+        return [Tensor(first[0].name, np.concatenate([inputs[0].array for inputs in requests]), first[0].parameters)]
     return [
-        Tensor(tensor.name, np.concatenate([inputs[at].array for inputs in requests]))
+        Tensor(tensor.name, np.concatenate([inputs[at].array for inputs in requests]), tensor.parameters)
         for at, tensor in enumerate(first)
     ]
 
@@ -59,7 +65,7 @@ def split(outputs: list[Tensor], rows: Sequence[int]) -> list[list[Tensor]] | No
     start = 0
     for count in rows:
         end = start + count
-        answers.append([Tensor(tensor.name, tensor.array[start:end]) for tensor in outputs])
+        answers.append([Tensor(tensor.name, tensor.array[start:end], tensor.parameters) for tensor in outputs])
         start = end
     return answers
 

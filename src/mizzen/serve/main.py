@@ -27,10 +27,10 @@ import msgspec
 from mizzen.errors import MizzenError, leave_termination_message
 from mizzen.http.server import Limits
 from mizzen.serve.arguments import ArgumentError, Arguments, parse
-from mizzen.serve.batching import Batching
 from mizzen.serve.errors import ServeError
 from mizzen.serve.repository import Repository, Served
 from mizzen.serve.runtimes.sklearn import SklearnModel
+from mizzen.serve.scheduling import Scheduling
 from mizzen.serve.server import ModelServer
 from mizzen.serve.threads import raise_to, share
 from mizzen.serve.tls import Certificate
@@ -87,7 +87,9 @@ def _run(arguments: Arguments, host: str, began: float, *, notice: float, greet:
     if arguments.ssl_certfile is not None and arguments.ssl_keyfile is not None:
         certificate = Certificate(arguments.ssl_certfile, arguments.ssl_keyfile)
     threads = share(os.environ)
-    repository = Repository(Batching(enabled=arguments.batching), partial(raise_to, threads) if threads > 1 else None)
+    repository = Repository(
+        Scheduling(batching=arguments.batching), partial(raise_to, threads) if threads > 1 else None
+    )
     assert arguments.model_dir is not None
     with fetched(arguments.model_dir) as folder:
         served = repository.load(SklearnModel(arguments.model_name, folder, os.environ))
@@ -132,7 +134,8 @@ async def _serve(
         print(greeting(served, urls[0]), flush=True)
     if share(os.environ) > 1:
         # Raising takes tens of milliseconds: not before the server answers, and not in the first request's time.
-        served.batcher.worker.start()
+        assert served.lane is not None
+        served.lane.start()
     watch = loop.create_task(certificate.watch()) if certificate else None
     await ending.wait()
     if watch is not None:

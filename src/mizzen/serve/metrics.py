@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from prometheus_client import REGISTRY
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.core import Metric
 from prometheus_client.exposition import generate_latest
 from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST as OPENMETRICS
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
@@ -56,21 +56,26 @@ class Histogram:
 class ModelMetrics:
     """One model's numbers. Times in seconds; ``batch`` counts requests in a call."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, version: str | None = None) -> None:
         self.name = name
+        # KServe's label alone where there is only one version.
+        self.labels = {"model_name": name} | ({"model_version": version} if version is not None else {})
         self.created = time.time()
         self.preprocess = Histogram(SECONDS)
         self.predict = Histogram(SECONDS)
+        self.explain = Histogram(SECONDS)
         self.postprocess = Histogram(SECONDS)
         self.queue = Histogram(WAITS)
         self.batch = Histogram(SIZES)
         self.retried = 0
+        self.refused = 0
         self.checked = 0
 
 
 _HISTOGRAMS: tuple[tuple[str, str, Callable[[ModelMetrics], Histogram]], ...] = (
     ("request_preprocess_seconds", "pre-process request latency", lambda metrics: metrics.preprocess),
     ("request_predict_seconds", "predict request latency", lambda metrics: metrics.predict),
+    ("request_explain_seconds", "explain request latency", lambda metrics: metrics.explain),
     ("request_postprocess_seconds", "post-process request latency", lambda metrics: metrics.postprocess),
     ("mizzen_request_queue_seconds", "time a request waited for its call", lambda metrics: metrics.queue),
     ("mizzen_batch_requests", "requests that shared one call", lambda metrics: metrics.batch),
@@ -82,13 +87,26 @@ _COUNTERS: tuple[tuple[str, str, Callable[[ModelMetrics], int]], ...] = (
         "requests asked again alone because their batch failed",
         lambda metrics: metrics.retried,
     ),
+    ("mizzen_refused_requests", "requests refused because the queue was full", lambda metrics: metrics.refused),
     ("mizzen_batch_checks", "batches compared with single calls", lambda metrics: metrics.checked),
 )
 
 _GAUGES: tuple[tuple[str, str, Callable[[Served], int]], ...] = (
-    ("mizzen_requests_in_flight", "requests taken and not yet answered", lambda served: served.batcher.in_flight),
-    ("mizzen_batching_enabled", "1 while requests may share a call", lambda served: int(served.batcher.batching)),
-    ("mizzen_predict_on_loop", "1 while predict runs on the event loop", lambda served: int(served.batcher.on_loop)),
+    (
+        "mizzen_requests_in_flight",
+        "requests taken and not yet answered",
+        lambda served: served.lane.in_flight if served.lane else 0,
+    ),
+    (
+        "mizzen_batching_enabled",
+        "1 while requests may share a call",
+        lambda served: int(served.lane is not None and served.lane.batching),
+    ),
+    (
+        "mizzen_predict_on_loop",
+        "1 while predict runs on the event loop",
+        lambda served: int(served.lane is not None and served.lane.on_loop),
+    ),
     ("mizzen_model_ready", "1 while the model can answer", lambda served: int(served.ready)),
 )
 
@@ -103,22 +121,24 @@ class Exposition:
         yield from REGISTRY.collect()
         models = list(self._repository)
         for name, text, of in _HISTOGRAMS:
-            family = HistogramMetricFamily(name, text, labels=["model_name"])
+            family = Metric(name, text, "histogram")
             for served in models:
-                histogram = of(served.metrics)
-                labels = [served.model.name]
-                family.add_metric(labels, histogram.buckets(), histogram.total)
-                family.add_sample(f"{name}_created", {"model_name": served.model.name}, served.metrics.created)
+                histogram, labels = of(served.metrics), served.metrics.labels
+                for bound, count in histogram.buckets():
+                    family.add_sample(f"{name}_bucket", {**labels, "le": bound}, count)
+                family.add_sample(f"{name}_count", labels, float(sum(histogram.counts)))
+                family.add_sample(f"{name}_sum", labels, histogram.total)
+                family.add_sample(f"{name}_created", labels, served.metrics.created)
             yield family
-        for name, text, count in _COUNTERS:
-            counter = CounterMetricFamily(name, text, labels=["model_name"])
+        for name, text, total in _COUNTERS:
+            counter = Metric(name, text, "counter")
             for served in models:
-                counter.add_metric([served.model.name], count(served.metrics))
+                counter.add_sample(f"{name}_total", served.metrics.labels, total(served.metrics))
             yield counter
         for name, text, level in _GAUGES:
-            gauge = GaugeMetricFamily(name, text, labels=["model_name"])
+            gauge = Metric(name, text, "gauge")
             for served in models:
-                gauge.add_metric([served.model.name], level(served))
+                gauge.add_sample(name, served.metrics.labels, level(served))
             yield gauge
 
     def render(self, accept: str) -> tuple[bytes, str]:

@@ -1,22 +1,36 @@
-"""What a model is: a name, metadata, and ``infer`` from tensors to tensors.
+"""What a model is to the server: a name, a version, metadata, and one of two call shapes.
 
-Every protocol maps to this one shape, and every framework implements it; neither knows the other. Arrays are numpy's,
-and the first axis is the row axis, which is what lets requests share one call.
+Every protocol maps to one of them and every framework implements one; neither knows the other. :class:`TensorModel` is
+``infer``, from tensors to tensors: arrays are numpy's, and the first axis is the row axis, which is what lets requests
+share one call. :class:`~mizzen.serve.generation.GenerativeModel` is ``generate``, from a prompt to chunks.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Hashable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from msgspec import UNSET, Struct, UnsetType
 
+if TYPE_CHECKING:
+    from mizzen.serve.lane import Lane
+    from mizzen.serve.metrics import ModelMetrics
+    from mizzen.serve.scheduling import Scheduling
 
-class Tensor(Struct):
-    """A named array."""
+# What the protocol lets a parameter be.
+Parameter = bool | int | float | str
+Parameters = dict[str, Parameter]
+
+Array = np.ndarray[Any, Any]
+
+
+class Tensor(Struct, gc=False):
+    """A named array. Texts are of dtype object and hold ``str`` or ``bytes``, as the protocol brought them."""
 
     name: str
-    array: np.ndarray[Any, Any]
+    array: Array
+    parameters: Parameters | None = None
 
 
 class TensorMetadata(Struct):
@@ -28,44 +42,113 @@ class TensorMetadata(Struct):
     parameters: dict[str, Any] | UnsetType = UNSET
 
 
-class Model:
-    """One model. Runtimes derive from it.
+class Options(Struct, frozen=True):
+    """What a request says beside its tensors. Requests share a call only if theirs are the same.
+
+    Attributes:
+        parameters: the request's, less those that are the protocol's own (``binary_data_output``, ``timeout``).
+        outputs: the outputs it asks for, in their order; None is all. The server picks them out of the answer, so a
+            model may disregard this.
+        headers: names in lower case; None unless the model ``reads_headers``.
+        method: ``predict`` or ``explain``.
+    """
+
+    parameters: Parameters | None = None
+    outputs: tuple[str, ...] | None = None
+    headers: dict[str, str] | None = None
+    method: str = "predict"
+
+    def key(self) -> Hashable:
+        """Equal for options that ask the same. True, 1 and 1.0 are three values here."""
+        return (
+            tuple((name, type(value), value) for name, value in sorted((self.parameters or {}).items())),
+            self.outputs,
+            tuple(sorted((self.headers or {}).items())),
+            self.method,
+        )
+
+
+# By far the most requests: they are told from others by identity.
+NO_OPTIONS = Options()
+
+
+class Extras(Struct):
+    """What an answer says beside its tensors: response parameters, and fields for the response's head."""
+
+    parameters: Parameters | None = None
+    headers: dict[str, str] | None = None
+
+
+class Servable:
+    """Anything that can be loaded under a name.
 
     Attributes:
         name: what requests call it.
-        version: None, until versions are served.
-        batchable: whether rows are independent, so that requests may share one call.
-        foreign: whether ``infer`` runs code that is not ours or our frameworks'; such code never runs on the loop.
+        version: None where the model has none.
+        platform: the framework, as metadata names it: ``sklearn``, ``onnxruntime_onnx``.
         inputs, outputs: as far as they are known once loaded.
+        reads_headers: whether it is to be given the request's header fields.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, version: str | None = None) -> None:
         self.name = name
-        self.version: str | None = None
-        self.batchable = False
-        self.foreign = True
+        self.version = version
+        self.platform = ""
         self.inputs: list[TensorMetadata] = []
         self.outputs: list[TensorMetadata] = []
+        self.reads_headers = False
 
     def load(self) -> None:
-        """Get ready to infer. Blocking; called once.
+        """Get ready to answer. Blocking; called once, on a thread or before the server listens.
 
         Raises:
             LoadError: says which file, and why.
         """
         raise NotImplementedError
 
-    def infer(self, inputs: list[Tensor]) -> list[Tensor]:
-        """Answer. Called by one thread at a time.
+    def unload(self) -> None:
+        """Let go of what :meth:`load` took. Blocking; nothing is asked of the model any more."""
+
+    def open_lane(self, metrics: ModelMetrics, scheduling: Scheduling, stuck: Callable[[str], None]) -> Lane | None:
+        """The way to a model that is no :class:`TensorModel` and takes tensors all the same; None if it does not.
+
+        Args:
+            stuck: to be called, with the reason, when the model will not answer any more.
+        """
+        return None
+
+
+class TensorModel(Servable):
+    """A model from tensors to tensors.
+
+    Attributes:
+        batchable: whether rows are independent, so that requests may share one call.
+        foreign: whether ``infer`` runs code that is not ours or our frameworks'; such code never runs on the loop.
+        concurrency: how many threads may be in ``infer`` at once.
+    """
+
+    def __init__(self, name: str, version: str | None = None) -> None:
+        super().__init__(name, version)
+        self.batchable = False
+        self.foreign = True
+        self.concurrency = 1
+
+    def infer(self, inputs: list[Tensor], options: Options) -> list[Tensor]:
+        """Answer. Called by at most ``concurrency`` threads at a time.
 
         Args:
             inputs: at least one tensor; with a batch, those of several requests joined by rows.
+            options: what the requests say beside them; it is the same for all of a batch.
 
         Returns:
             tensors whose first axis is the inputs', row by row, if the model is ``batchable``.
+
+        Raises:
+            InvalidInput: the tensors are not what this model takes (400).
+            Exception: anything else is the model's own failure (500, unless it names its status).
         """
         raise NotImplementedError
 
-    def scores(self, inputs: list[Tensor]) -> np.ndarray[Any, Any] | None:
+    def scores(self, inputs: list[Tensor], options: Options) -> Array | None:
         """The scores (rows x classes) that its labels were chosen by, or None. Asked when two answers differ."""
         return None

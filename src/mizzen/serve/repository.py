@@ -1,20 +1,63 @@
-"""The models of one server, by name, each with its state: one that cannot be served does not touch the others."""
+"""The models of one server, by name and version, each with its state: one that cannot be served touches no other.
+
+What could be served is a :class:`Source`'s to say; what is served, and whether it can answer, stands here. Models are
+loaded and let go on threads, so that the others go on answering; a new one of the same name takes over only once it is
+loaded, and the old one finishes what it has taken.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import enum
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Protocol
 
-from mizzen.serve.batching import Batcher, Batching
-from mizzen.serve.errors import LoadError, ModelNotFound, ModelNotReady
+from msgspec import Struct
+
+from mizzen.serve.batching import Batcher
+from mizzen.serve.errors import InvalidInput, LoadError, ModelNotFound, ModelNotReady, VersionNotFound
+from mizzen.serve.lane import Call, Lane
 from mizzen.serve.metrics import ModelMetrics
-from mizzen.serve.model import Model
+from mizzen.serve.model import Servable, TensorModel
+from mizzen.serve.scheduling import Scheduling
+from mizzen.serve.spec import ModelSpec
+
+Build = Callable[[ModelSpec], Servable]
 
 
 class State(enum.Enum):
     LOADING = "LOADING"
     READY = "READY"
+    UNLOADING = "UNLOADING"
     UNAVAILABLE = "UNAVAILABLE"
+
+
+class Source(Protocol):
+    """What could be served."""
+
+    def names(self) -> list[str]:
+        """All models there are, whether they are loaded or not."""
+
+    def specs(self, name: str, parameters: Mapping[str, Any] | None = None) -> Sequence[ModelSpec]:
+        """The versions of a model that are to be served; at least one.
+
+        Args:
+            parameters: those of a load request.
+
+        Raises:
+            ModelNotFound
+            LoadError: its settings cannot be used.
+        """
+
+
+class IndexEntry(Struct):
+    """One line of the repository's index."""
+
+    name: str
+    version: str | None
+    state: str
+    reason: str
 
 
 class Served:
@@ -22,81 +65,314 @@ class Served:
 
     Attributes:
         state, reason: whether it can answer, and why not.
-        batcher: the way to its ``infer``.
+        lane: the way to it; None for one that takes no tensors.
+        used: when it was last asked for, on :func:`time.monotonic`; kept only where the repository needs it.
     """
 
-    def __init__(self, model: Model, batching: Batching, prepare: Callable[[], None] | None) -> None:
+    def __init__(
+        self,
+        model: Servable,
+        scheduling: Scheduling,
+        prepare: Callable[[], None] | None,
+        stuck: Callable[[Served, str], None] | None = None,
+    ) -> None:
         self.model = model
         self.state = State.LOADING
         self.reason = ""
-        self.metrics = ModelMetrics(model.name)
-        self.batcher: Batcher = Batcher(model, self.metrics, batching, prepare)
+        self.used = time.monotonic()
+        self.metrics = ModelMetrics(model.name, model.version)
+        self._told = stuck
+        self.lane: Lane | None
+        if isinstance(model, TensorModel):
+            self.lane = Batcher(model, self.metrics, scheduling, prepare, self.fail)
+        else:
+            self.lane = model.open_lane(self.metrics, scheduling, self.fail)
 
     @property
     def ready(self) -> bool:
         return self.state is State.READY
 
+    @property
+    def in_flight(self) -> int:
+        return self.lane.in_flight if self.lane is not None else 0
+
+    @property
+    def batching(self) -> bool:
+        return self.lane is not None and self.lane.batching
+
+    @property
+    def on_loop(self) -> bool:
+        return self.lane is not None and self.lane.on_loop
+
+    def submit(self, call: Call) -> None:
+        """Put a request to the model; it is settled later, on the loop.
+
+        Raises:
+            InvalidInput: the model takes no tensors.
+            QueueFull, ModelNotReady
+        """
+        if self.lane is None:
+            raise InvalidInput(f"Model with name {self.model.name} does not take tensors; it generates: ask it so")
+        self.lane.submit(call)
+
+    def fail(self, reason: str) -> None:
+        """It will not answer any more."""
+        self.state, self.reason = State.UNAVAILABLE, reason
+        if self._told is not None:
+            self._told(self, reason)
+
 
 class Repository:
     """Args:
-    batching: how requests share calls, for every model.
+    scheduling: how requests are put to models that bring no scheduling of their own.
     prepare: run on each model's thread before anything else.
+    source: what could be served, for :meth:`open`; None for a server of fixed models.
+    build: makes a model of its spec.
+    stuck: called when a model will not answer any more because a call never ended.
 
     Attributes:
         draining: the server is about to end: readiness fails, everything else is still served.
     """
 
-    def __init__(self, batching: Batching | None = None, prepare: Callable[[], None] | None = None) -> None:
-        self._batching = batching or Batching()
+    def __init__(
+        self,
+        scheduling: Scheduling | None = None,
+        prepare: Callable[[], None] | None = None,
+        source: Source | None = None,
+        build: Build | None = None,
+        stuck: Callable[[Served, str], None] | None = None,
+    ) -> None:
+        self._scheduling = scheduling or Scheduling()
         self._prepare = prepare
+        self._source = source
+        self._build = build
+        self.stuck = stuck
         self.draining = False
-        self._served: dict[str, Served] = {}
+        # By name, the version that is meant where none is named; and all of them.
+        self._default: dict[str, Served] = {}
+        self._versions: dict[str, dict[str | None, Served]] = {}
+        self._locks: dict[str, asyncio.Lock] = {}
 
     def __iter__(self) -> Iterator[Served]:
-        return iter(self._served.values())
+        return (served for versions in self._versions.values() for served in versions.values())
 
     @property
     def names(self) -> list[str]:
-        return list(self._served)
+        """The models that are loaded, or should be, in the order of their coming."""
+        return list(self._versions)
 
-    def load(self, model: Model) -> Served:
-        """Add a model and load it. Blocking.
+    def versions(self, name: str) -> list[str]:
+        """The versions of a model; empty if it has none.
+
+        Raises:
+            ModelNotFound
+        """
+        return sorted((key for key in self._all(name) if key is not None), key=_order)
+
+    def index(self) -> list[IndexEntry]:
+        """All models that are or could be served, with their states."""
+        entries = [
+            IndexEntry(served.model.name, served.model.version, served.state.value, served.reason) for served in self
+        ]
+        known = self._source.names() if self._source is not None else []
+        entries += [
+            IndexEntry(name, None, State.UNAVAILABLE.value, "unloaded") for name in known if name not in self._versions
+        ]
+        return entries
+
+    def add(self, model: Servable, scheduling: Scheduling | None = None) -> Served:
+        """List a model, not yet ready; see :meth:`load`."""
+        served = Served(model, scheduling or self._scheduling, self._prepare, self._is_stuck)
+        self._versions.setdefault(model.name, {})[model.version] = served
+        self._choose(model.name)
+        return served
+
+    def load(self, model: Servable, scheduling: Scheduling | None = None) -> Served:
+        """Add a model and load it. Blocking: for before the server listens.
 
         Raises:
             LoadError: it stays listed, unavailable, with the reason.
         """
-        served = self._served[model.name] = Served(model, self._batching, self._prepare)
+        served = self.add(model, scheduling)
         try:
-            model.load()
-        except LoadError as error:
-            served.state, served.reason = State.UNAVAILABLE, str(error)
-            raise
-        served.state = State.READY
+            _load(served)
+        finally:
+            self._choose(model.name)
         return served
 
-    def get(self, name: str) -> Served:
-        """Raises:
-        ModelNotFound
+    def load_all(self) -> list[LoadError]:
+        """Load everything that the source has. Blocking: for before the server listens.
+
+        Returns:
+            what could not be loaded; it stays listed, unavailable, with its reason.
         """
-        served = self._served.get(name)
-        if served is None:
-            raise ModelNotFound(name)
-        return served
+        errors = []
+        for name in self._source.names() if self._source is not None else ():
+            try:
+                specs = self._specs(name, None)
+            except LoadError as error:
+                self.add(Broken(name), None).fail(str(error))
+                errors.append(error)
+                continue
+            for spec in specs:
+                try:
+                    self.load(self._made(spec), spec.scheduling)
+                except LoadError as error:
+                    errors.append(error)
+        return errors
 
-    def ready(self, name: str) -> Served:
-        """The model, if it can answer.
+    async def open(self, name: str, parameters: Mapping[str, Any] | None = None) -> None:
+        """Load a model, or load it anew, while the server runs. The old one answers until the new one can.
 
         Raises:
-            ModelNotFound, ModelNotReady
+            ModelNotFound: neither loaded nor known to the source.
+            LoadError: what is loaded already stays as it was; what is not stays listed, with the reason.
         """
-        served = self._served.get(name)
+        async with self._lock(name):
+            if self._source is None:
+                self.ready(name)  # a server of fixed models: what is ready is loaded
+                return
+            specs = await asyncio.to_thread(self._specs, name, parameters)
+            before = dict(self._versions.get(name, {}))
+            loaded: dict[str | None, Served] = {}
+            for spec in specs:
+                served = Served(self._made(spec), spec.scheduling or self._scheduling, self._prepare, self._is_stuck)
+                if spec.version not in before:
+                    self._versions.setdefault(name, {})[spec.version] = served
+                    self._choose(name)
+                try:
+                    await asyncio.to_thread(_load, served)
+                except LoadError:
+                    for other in loaded.values():
+                        await self._let_go(other)
+                    self._choose(name)
+                    raise
+                loaded[spec.version] = served
+            self._versions[name] = loaded
+            self._choose(name)
+            for old in before.values():
+                await self._let_go(old)
+
+    async def shut(self, name: str) -> None:
+        """Let a model go: it takes nothing more, answers what it has taken, and is forgotten.
+
+        Raises:
+            ModelNotFound
+        """
+        async with self._lock(name):
+            versions = list(self._all(name).values())
+            for served in versions:
+                if served.ready:
+                    served.state, served.reason = State.UNLOADING, "it is being unloaded"
+            for served in versions:
+                await self._let_go(served)
+            self._versions.pop(name, None)
+            self._default.pop(name, None)
+
+    def get(self, name: str, version: str | None = None) -> Served:
+        """A model, whatever its state.
+
+        Raises:
+            ModelNotFound, VersionNotFound
+        """
+        served = self._default.get(name)
         if served is None:
             raise ModelNotFound(name)
+        if version is None:
+            return served
+        found = self._versions[name].get(version)
+        if found is None:
+            raise VersionNotFound(name, version, self.versions(name))
+        return found
+
+    def ready(self, name: str, version: str | None = None) -> Served:
+        """A model that can answer.
+
+        Raises:
+            ModelNotFound, VersionNotFound, ModelNotReady
+        """
+        served = self._default.get(name)
+        if served is None or version is not None:
+            served = self.get(name, version)
         if served.state is not State.READY:
             raise ModelNotReady(name, served.reason)
         return served
 
     def close(self) -> None:
-        """End the models' threads."""
-        for served in self._served.values():
-            served.batcher.close()
+        """End what runs the models."""
+        for served in self:
+            if served.lane is not None:
+                served.lane.close()
+
+    def _all(self, name: str) -> dict[str | None, Served]:
+        versions = self._versions.get(name)
+        if not versions:
+            raise ModelNotFound(name)
+        return versions
+
+    def _choose(self, name: str) -> None:
+        """The highest version that can answer is the one that is meant; if none can, the highest."""
+        versions = self._versions.get(name)
+        if not versions:
+            return
+        self._default[name] = max(versions.values(), key=lambda served: (served.ready, _order(served.model.version)))
+
+    def _lock(self, name: str) -> asyncio.Lock:
+        return self._locks.setdefault(name, asyncio.Lock())
+
+    def _specs(self, name: str, parameters: Mapping[str, Any] | None) -> Sequence[ModelSpec]:
+        assert self._source is not None
+        return self._source.specs(name, parameters)
+
+    def _made(self, spec: ModelSpec) -> Servable:
+        """The model of a spec; if it cannot even be made, one that says so when it is loaded."""
+        assert self._build is not None
+        try:
+            return self._build(spec)
+        except LoadError as error:
+            return Broken(spec.name, spec.version, error)
+
+    async def _let_go(self, served: Served) -> None:
+        lane = served.lane
+        while lane is not None and lane.in_flight:
+            await asyncio.sleep(0.01)
+        if lane is not None:
+            lane.close()
+        await asyncio.to_thread(served.model.unload)
+
+    def _is_stuck(self, served: Served, reason: str) -> None:
+        self._choose(served.model.name)
+        if self.stuck is not None:
+            self.stuck(served, reason)
+
+
+class Broken(Servable):
+    """Stands for a model that could not be made."""
+
+    def __init__(self, name: str, version: str | None = None, error: LoadError | None = None) -> None:
+        super().__init__(name, version)
+        self._error = error
+
+    def load(self) -> None:
+        if self._error is not None:
+            raise self._error
+
+
+def _load(served: Served) -> None:
+    try:
+        served.model.load()
+    except LoadError as error:
+        served.state, served.reason = State.UNAVAILABLE, str(error)
+        raise
+    except Exception as error:
+        served.state = State.UNAVAILABLE
+        served.reason = f"{type(error).__name__}: {error}"
+        raise LoadError(f"model {served.model.name} cannot be loaded: {served.reason}") from error
+    served.state, served.reason = State.READY, ""
+
+
+def _order(version: str | None) -> tuple[int, int, str]:
+    """Versions that are numbers by their value, after those that are not."""
+    if version is None:
+        return (0, 0, "")
+    return (2, int(version), version) if version.isdecimal() else (1, 0, version)

@@ -10,10 +10,10 @@ from typing import Any, TypeVar
 from mizzen.http.exchange import Exchange
 from mizzen.http.headers import JSON, encode
 from mizzen.serve import codecs
-from mizzen.serve.batching import Call
-from mizzen.serve.errors import InvalidInput, MethodNotAllowed, ServeError, describe
+from mizzen.serve.errors import InvalidInput, MethodNotAllowed, QueueFull, ServeError, describe
+from mizzen.serve.lane import Call
 from mizzen.serve.metrics import ModelMetrics
-from mizzen.serve.model import Tensor
+from mizzen.serve.model import NO_OPTIONS, Extras, Options, Tensor
 
 logger = logging.getLogger(__name__)
 
@@ -55,6 +55,8 @@ def refuse(exchange: Exchange, error: BaseException) -> None:
     headers = JSON
     if isinstance(error, MethodNotAllowed):
         headers += encode([(b"allow", ", ".join(error.allowed).encode())])
+    if isinstance(error, QueueFull):
+        headers += b"retry-after: %d\r\n" % error.retry_after
     if status >= 500 and not isinstance(error, ServeError | NotImplementedError):
         _log.failure(exchange, error)
     # Whatever a model raises must reach the client, lone surrogates and all.
@@ -102,18 +104,18 @@ class RestCall(Call):
         metrics: ModelMetrics,
         encode: Callable[[list[Tensor]], bytes],
         began: float,
+        options: Options = NO_OPTIONS,
+        deadline: float | None = None,
+        identifier: str | None = None,
     ) -> None:
-        super().__init__(inputs, time.perf_counter())
+        super().__init__(inputs, time.perf_counter(), options, deadline, identifier)
         self._exchange = exchange
         self._metrics = metrics
         self._encode = encode
         metrics.preprocess.observe(self.arrived - began)
-        exchange.on_disconnect = self._cancel
+        exchange.on_disconnect = self.cancel
 
-    def _cancel(self) -> None:
-        self.cancelled = True
-
-    def resolve(self, outputs: list[Tensor]) -> None:
+    def resolve(self, outputs: list[Tensor], extras: Extras | None = None) -> None:
         began = time.perf_counter()
         body = self._encode(outputs)
         self._metrics.postprocess.observe(time.perf_counter() - began)

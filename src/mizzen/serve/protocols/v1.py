@@ -26,7 +26,7 @@ class V1:
         began = time.perf_counter()
         served = self._repository.ready(name)
         inputs = decoded(exchange, decode_predict)
-        served.batcher.submit(RestCall(exchange, inputs, served.metrics, encode_predictions, began))
+        served.submit(RestCall(exchange, inputs, served.metrics, encode_predictions, began))
 
     def explain(self, exchange: Exchange, name: str) -> None:
         self._repository.ready(name)

@@ -64,7 +64,7 @@ class V2:
         served = self._repository.ready(name)
         request = decoded(exchange, partial(decode_infer, model=name))
         encode = partial(_encode, name, served.model.version, request.id, request.outputs)
-        served.batcher.submit(RestCall(exchange, request.inputs, served.metrics, encode, began))
+        served.submit(RestCall(exchange, request.inputs, served.metrics, encode, began))
 
 
 def _encode(

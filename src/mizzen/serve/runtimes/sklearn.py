@@ -18,7 +18,9 @@ import numpy as np
 
 from mizzen.serve import datatypes
 from mizzen.serve.errors import InferenceError, InvalidInput, LoadError
-from mizzen.serve.model import Model, Tensor, TensorMetadata
+from mizzen.serve.model import Array, Options, Tensor, TensorMetadata, TensorModel
+from mizzen.serve.runtimes.artifact import artifact
+from mizzen.serve.spec import ModelSpec
 
 logger = logging.getLogger(__name__)
 
@@ -57,44 +59,12 @@ PRELOAD = (
     "sklearn.tree",
 )
 
-Array = np.ndarray[Any, Any]
+
+def build(spec: ModelSpec, environ: Mapping[str, str]) -> SklearnModel:
+    return SklearnModel(spec.name, spec.directory, environ, spec.version)
 
 
-def _has_model(folder: Path) -> bool:
-    return folder.is_dir() and any(entry.name.endswith(SUFFIXES) for entry in folder.iterdir())
-
-
-def artifact(directory: Path) -> Path:
-    """The one model file in a folder (or the file itself).
-
-    Raises:
-        LoadError: there is none, or more than one.
-    """
-    if directory.is_file():
-        return directory
-    try:
-        names = sorted(entry.name for entry in directory.iterdir())
-    except FileNotFoundError:
-        raise LoadError(f"the model folder {directory} does not exist") from None
-    except OSError as error:
-        raise LoadError(f"the model folder {directory} cannot be read: {error.strerror}") from None
-    found = [name for name in names if name.endswith(SUFFIXES)]
-    if not found:
-        held = f"it holds {', '.join(names[:8])}{', ...' if len(names) > 8 else ''}" if names else "it is empty"
-        below = next((name for name in names if _has_model(directory / name)), "")
-        where = f"; the folder {below} in it has one: name that folder, or pack without it" if below else ""
-        raise LoadError(
-            f"there is no model file in {directory}: {held}; one {', '.join(SUFFIXES)} file is wanted{where}"
-        )
-    if len(found) > 1:
-        raise LoadError(
-            f"More than one model file is detected, Only one is allowed within model_dir: {directory} has "
-            + ", ".join(found)
-        )
-    return directory / found[0]
-
-
-class SklearnModel(Model):
+class SklearnModel(TensorModel):
     """A fitted estimator.
 
     Args:
@@ -102,8 +72,9 @@ class SklearnModel(Model):
         environ: ``PREDICT_PROBA=true`` asks for probabilities where the estimator has them.
     """
 
-    def __init__(self, name: str, directory: Path, environ: Mapping[str, str]) -> None:
-        super().__init__(name)
+    def __init__(self, name: str, directory: Path, environ: Mapping[str, str], version: str | None = None) -> None:
+        super().__init__(name, version)
+        self.platform = "sklearn"
         self._directory = directory
         self._proba = environ.get("PREDICT_PROBA", "").lower() == "true"
         self._estimator: Any = None
@@ -113,7 +84,7 @@ class SklearnModel(Model):
         self._versions = ""
 
     def load(self) -> None:
-        path = artifact(self._directory)
+        path = artifact(self._directory, SUFFIXES)
         estimator, self._versions = _unpickle(path)
         if not callable(getattr(estimator, "predict", None)):
             raise LoadError(f"{path} holds {_a(estimator)}, which has no predict method")
@@ -135,7 +106,7 @@ class SklearnModel(Model):
         # Clients send rows without names to models fitted with them; that is the protocol, and no news.
         warnings.filterwarnings("ignore", message="X does not have valid feature names", category=UserWarning)
 
-    def infer(self, inputs: list[Tensor]) -> list[Tensor]:
+    def infer(self, inputs: list[Tensor], options: Options) -> list[Tensor]:
         features = self._features(inputs)
         try:
             result = self._predict(features)
@@ -147,7 +118,7 @@ class SklearnModel(Model):
             return [Tensor(str(column), result[column].to_numpy()) for column in result.columns]
         return [Tensor("output-0", np.asarray(result))]
 
-    def scores(self, inputs: list[Tensor]) -> Array | None:
+    def scores(self, inputs: list[Tensor], options: Options) -> Array | None:
         for method in ("decision_function", "predict_proba"):
             if hasattr(self._estimator, method):
                 return np.asarray(getattr(self._estimator, method)(self._features(inputs)))
