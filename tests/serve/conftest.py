@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import sys
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,7 @@ from mizzen.serve.repository import Repository
 from mizzen.serve.runtimes.sklearn import SklearnModel
 from mizzen.serve.scheduling import Scheduling
 from mizzen.serve.server import ModelServer
+from serving_process import Process, Start
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -143,3 +145,25 @@ def tensor(rows: Any, datatype: str = "FP64", name: str = "input-0", **more: Any
 @pytest.fixture(name="tensor")
 def tensor_fixture() -> Callable[..., dict[str, Any]]:
     return tensor
+
+
+@pytest.fixture
+async def start() -> AsyncIterator[Start]:
+    running = []
+
+    def run(*arguments: str, code: str | None = None, **environ: str) -> Process:
+        command = [sys.executable, "-c", code] if code else [sys.executable, "-m", "mizzen.serve", *arguments]
+        running.append(Process(command, environ))
+        return running[-1]
+
+    yield run
+    for process in running:
+        if process.popen.poll() is None:
+            process.popen.kill()
+        await process.ended()
+
+
+@pytest.fixture
+async def client() -> AsyncIterator[Client]:
+    async with Client(environ={}) as client:
+        yield client

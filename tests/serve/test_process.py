@@ -10,19 +10,16 @@ import re
 import shlex
 import signal
 import socket
-import subprocess
 import sys
-import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import joblib
 import pytest
 
-from mizzen.http.client import Client
 from mizzen.http.errors import ConnectFailed, Disconnected, HttpError
 from mizzen.http.server import Server
+from serving_process import ask
 
 ROW = {"instances": [[5.1, 3.5, 1.4, 0.2]]}
 
@@ -41,87 +38,6 @@ class Slow:
         time.sleep(self.seconds)
         return [7.0] * len(rows)
 """
-
-
-class Process:
-    """A server in a process of its own."""
-
-    def __init__(self, command: list[str], environ: dict[str, str]) -> None:
-        base = {name: value for name, value in os.environ.items() if not name.startswith(("MIZZEN_", "KSERVE_"))}
-        self.popen = subprocess.Popen(
-            command,
-            env=base | {"OMP_NUM_THREADS": "1"} | environ,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        self.lines: list[str] = []
-        self.told: list[str] = []
-        self._readers = [
-            threading.Thread(target=self._read, args=(self.popen.stderr, self.lines), daemon=True),
-            threading.Thread(target=self._read, args=(self.popen.stdout, self.told), daemon=True),
-        ]
-        for reader in self._readers:
-            reader.start()
-
-    @staticmethod
-    def _read(stream: Any, lines: list[str]) -> None:
-        for line in stream:
-            lines.append(line.rstrip("\n"))
-
-    async def url(self) -> str:
-        """Where it listens, once it does."""
-        async with asyncio.timeout(60):
-            while True:
-                for line in self.lines:
-                    if found := re.search(r"is served at (\S+) \(\d+ ms\)$", line):
-                        return found.group(1)
-                assert self.popen.poll() is None, self.lines
-                await asyncio.sleep(0.01)
-
-    async def ended(self) -> int:
-        """Its exit code."""
-        async with asyncio.timeout(60):
-            while self.popen.poll() is None:
-                await asyncio.sleep(0.01)
-        for reader in self._readers:
-            reader.join(10)
-        assert self.popen.returncode is not None
-        return self.popen.returncode
-
-
-Start = Callable[..., Process]
-
-
-@pytest.fixture
-async def start() -> AsyncIterator[Start]:
-    running = []
-
-    def run(*arguments: str, code: str | None = None, **environ: str) -> Process:
-        command = [sys.executable, "-c", code] if code else [sys.executable, "-m", "mizzen.serve", *arguments]
-        running.append(Process(command, environ))
-        return running[-1]
-
-    yield run
-    for process in running:
-        if process.popen.poll() is None:
-            process.popen.kill()
-        await process.ended()
-
-
-@pytest.fixture
-async def client() -> AsyncIterator[Client]:
-    async with Client(environ={}) as client:
-        yield client
-
-
-async def ask(client: Client, url: str, body: Any = None) -> tuple[int, Any]:
-    method = "GET" if body is None else "POST"
-    async with asyncio.timeout(30):
-        async with await client.request(
-            method, url, body=None if body is None else json.dumps(body).encode()
-        ) as answer:
-            return answer.status, json.loads(await answer.read())
 
 
 @pytest.fixture
@@ -187,7 +103,7 @@ async def test_a_url_is_downloaded_first(start, client, iris):
         (["--model_dir", "/no/such/folder"], "mizzen: the model folder /no/such/folder does not exist"),
         (["--model_dir", "{text}"], "is no pickle or joblib file"),
         (["--model_dir", "nfs://server/model"], "nfs://server/model: Cannot recognize storage type"),
-        (["--model_dir", "{iris}", "--http_port", "high"], "argument --http_port: 'high' is not a port"),
+        (["--model_dir", "{iris}", "--http_port", "high"], "argument --http_port/--port: 'high' is not a port"),
         (["--model_dir", "{iris}", "--http_port", "{taken}"], "is taken by another process"),
         (["--model_dir", "{iris}", "--host", "192.0.2.1"], "192.0.2.1 is not an address of this machine"),
         (
@@ -210,11 +126,11 @@ async def test_what_keeps_it_from_serving_is_one_sentence_and_exit_code_1(start,
 
 
 async def test_arguments_without_effect_are_named_in_the_log(start, iris):
-    process = start("--model_dir", str(iris), "--http_port=0", "--host=127.0.0.1", "--workers=3", "--what", "ever")
+    process = start("--model_dir", str(iris), "--http_port=0", "--host=127.0.0.1", "--max_threads=3", "--what", "ever")
     await process.url()
     warnings = [line for line in process.lines if " WARNING " in line]
     assert [line.partition(" WARNING ")[2] for line in warnings] == [
-        "--workers=3 has no effect on this server",
+        "--max_threads=3 has no effect on this server",
         "unknown arguments are ignored: --what ever",
     ]
 
@@ -294,7 +210,8 @@ async def test_requests_that_outlast_the_grace_are_cut_off(start, client, slow):
 
 async def test_a_second_ctrl_c_does_not_wait(start, client, slow):
     folder, began, path = slow(60)
-    code = f"import sys; from mizzen.serve.main import serve; sys.exit(serve({str(folder)!r}, name='m', port=0))"
+    arguments = [str(folder), "--name=m", "--port=0"]
+    code = f"import sys; from mizzen.serve.main import command; sys.exit(command({arguments}))"
     process = start(code=code, PYTHONPATH=path)
     url = await process.url()
     asked = asyncio.create_task(ask(client, f"{url}/v1/models/m:predict", {"instances": [[1.0]]}))
@@ -324,7 +241,8 @@ async def test_a_killed_server_is_seen_at_once(start, client, slow):
 
 
 async def test_the_command_line_prints_a_command_that_works(start, iris):
-    code = f"import sys; from mizzen.serve.main import serve; sys.exit(serve({str(iris)!r}, name='iris', port=0))"
+    arguments = [str(iris), "--name=iris", "--port=0"]
+    code = f"import sys; from mizzen.serve.main import command; sys.exit(command({arguments}))"
     process = start(code=code)
     url = await process.url()
     assert url.startswith("http://127.0.0.1:")

@@ -1,19 +1,17 @@
-"""``mizzen serve``: one model server, without a cluster."""
+"""``mizzen serve``: one model server, without a cluster. Its arguments are the server's own, and so is its help."""
 
 from __future__ import annotations
 
 import click
 
 
-@click.command(short_help="Serve a model from a folder, without a cluster.")
-@click.argument("directory")
-@click.option("--name", default="model", show_default=True, help="The model's name in URLs.")
-@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
-@click.option(
-    "--port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="The port to listen on; 0 means any."
+@click.command(
+    short_help="Serve models from a folder, without a cluster.",
+    context_settings={"ignore_unknown_options": True, "help_option_names": []},
 )
-def serve(directory: str, name: str, host: str, port: int) -> None:
-    """Serve the model in DIRECTORY over the V1 and V2 protocols, until Ctrl-C."""
-    from mizzen.serve.main import serve as run
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def serve(arguments: tuple[str, ...]) -> None:
+    """Serve the models in a folder over REST and gRPC, until Ctrl-C."""
+    from mizzen.serve.main import command
 
-    raise click.exceptions.Exit(run(directory, name=name, host=host, port=port))
+    raise click.exceptions.Exit(command(arguments))

@@ -55,6 +55,14 @@ class ModelNotReady(ServeError):
         super().__init__(f"Model with name {name} is not ready." + (f" {reason}" if reason else ""))
 
 
+class Asleep(ModelNotReady):
+    """The model was unloaded to make room: whoever asks loads it first, and asks again."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name, "It is unloaded to make room and must be loaded first.")
+        self.name = name
+
+
 class ServerNotReady(ServeError):
     """The server is about to end."""
 
@@ -108,6 +116,8 @@ class InferenceError(ServeError):
 
 class LoadError(ServeError):
     """A model could not be loaded. The sentence names the file and the reason."""
+
+    status = 503
 
 
 def describe(error: BaseException) -> tuple[int, str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 
 from mizzen.serve.errors import DeadlineExceeded
 from mizzen.serve.model import NO_OPTIONS, Extras, Options, Tensor
@@ -25,9 +26,11 @@ class Call:
         deadline: on the loop's clock; None is never.
         identifier: the request's id, if it has one.
         settled: whether it has its answer, or nobody waits for one any more.
+        on_cancel: set by a lane that can stop what it is at; called once, on the loop, if nobody waits for the answer
+            any more: the client went away, or the deadline passed. Not called once the call has its answer.
     """
 
-    __slots__ = ("arrived", "deadline", "identifier", "inputs", "options", "settled", "timer")
+    __slots__ = ("arrived", "deadline", "identifier", "inputs", "on_cancel", "options", "settled", "timer")
 
     def __init__(
         self,
@@ -44,6 +47,7 @@ class Call:
         self.identifier = identifier
         self.settled = False
         self.timer: asyncio.TimerHandle | None = None
+        self.on_cancel: Callable[[], None] | None = None
 
     def resolve(self, outputs: list[Tensor], extras: Extras | None = None) -> None:
         """Answer with the model's outputs for this request. Whatever it raises is given to :meth:`reject`."""
@@ -59,6 +63,7 @@ class Call:
         if self.timer is not None:
             self.timer.cancel()
             self.timer = None
+        self._tell()
 
     def give(self, answer: list[Tensor] | BaseException, extras: Extras | None = None) -> None:
         """Settle it, once, on the loop. Its own trouble with the answer is not its neighbours'."""
@@ -87,10 +92,23 @@ class Call:
     def _expire(self) -> None:
         self.timer = None
         self.give(DeadlineExceeded())
+        self._tell()
+
+    def _tell(self) -> None:
+        tell, self.on_cancel = self.on_cancel, None
+        if tell is not None:
+            tell()
 
 
 class Lane:
-    """The way to one model."""
+    """The way to one model.
+
+    Attributes:
+        times_stages: whether it observes the times of ``preprocess`` and ``postprocess`` itself, so that a protocol
+            need not take its own decoding and encoding for them.
+    """
+
+    times_stages = False
 
     @property
     def batching(self) -> bool:

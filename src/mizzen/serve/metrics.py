@@ -9,24 +9,16 @@ from __future__ import annotations
 
 import time
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
-from prometheus_client import REGISTRY
-from prometheus_client.core import Metric
-from prometheus_client.exposition import generate_latest
-from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST as OPENMETRICS
-from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
-
 if TYPE_CHECKING:
-    from mizzen.serve.repository import Repository, Served
+    from mizzen.serve.repository import Served
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
 # A request waits for the batch before it: well under KServe's first bucket when all is well.
 WAITS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, *SECONDS)
 SIZES = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0)
-
-TEXT = "text/plain; version=0.0.4; charset=utf-8"
 
 
 class Histogram:
@@ -72,7 +64,7 @@ class ModelMetrics:
         self.checked = 0
 
 
-_HISTOGRAMS: tuple[tuple[str, str, Callable[[ModelMetrics], Histogram]], ...] = (
+HISTOGRAMS: tuple[tuple[str, str, Callable[[ModelMetrics], Histogram]], ...] = (
     ("request_preprocess_seconds", "pre-process request latency", lambda metrics: metrics.preprocess),
     ("request_predict_seconds", "predict request latency", lambda metrics: metrics.predict),
     ("request_explain_seconds", "explain request latency", lambda metrics: metrics.explain),
@@ -81,7 +73,7 @@ _HISTOGRAMS: tuple[tuple[str, str, Callable[[ModelMetrics], Histogram]], ...] = 
     ("mizzen_batch_requests", "requests that shared one call", lambda metrics: metrics.batch),
 )
 
-_COUNTERS: tuple[tuple[str, str, Callable[[ModelMetrics], int]], ...] = (
+COUNTERS: tuple[tuple[str, str, Callable[[ModelMetrics], int]], ...] = (
     (
         "mizzen_batch_retried_requests",
         "requests asked again alone because their batch failed",
@@ -91,7 +83,7 @@ _COUNTERS: tuple[tuple[str, str, Callable[[ModelMetrics], int]], ...] = (
     ("mizzen_batch_checks", "batches compared with single calls", lambda metrics: metrics.checked),
 )
 
-_GAUGES: tuple[tuple[str, str, Callable[[Served], int]], ...] = (
+GAUGES: tuple[tuple[str, str, Callable[[Served], int]], ...] = (
     (
         "mizzen_requests_in_flight",
         "requests taken and not yet answered",
@@ -111,43 +103,6 @@ _GAUGES: tuple[tuple[str, str, Callable[[Served], int]], ...] = (
 )
 
 
-class Exposition:
-    """Everything that ``/metrics`` shows: ours, and whatever is in the process's default registry."""
-
-    def __init__(self, repository: Repository) -> None:
-        self._repository = repository
-
-    def collect(self) -> Iterator[Metric]:
-        yield from REGISTRY.collect()
-        models = list(self._repository)
-        for name, text, of in _HISTOGRAMS:
-            family = Metric(name, text, "histogram")
-            for served in models:
-                histogram, labels = of(served.metrics), served.metrics.labels
-                for bound, count in histogram.buckets():
-                    family.add_sample(f"{name}_bucket", {**labels, "le": bound}, count)
-                family.add_sample(f"{name}_count", labels, float(sum(histogram.counts)))
-                family.add_sample(f"{name}_sum", labels, histogram.total)
-                family.add_sample(f"{name}_created", labels, served.metrics.created)
-            yield family
-        for name, text, total in _COUNTERS:
-            counter = Metric(name, text, "counter")
-            for served in models:
-                counter.add_sample(f"{name}_total", served.metrics.labels, total(served.metrics))
-            yield counter
-        for name, text, level in _GAUGES:
-            gauge = Metric(name, text, "gauge")
-            for served in models:
-                gauge.add_sample(name, served.metrics.labels, level(served))
-            yield gauge
-
-    def render(self, accept: str) -> tuple[bytes, str]:
-        """The page and its media type: OpenMetrics for those who ask for it, else Prometheus's text."""
-        if "application/openmetrics-text" in accept:
-            return generate_openmetrics(self), OPENMETRICS  # type: ignore[no-untyped-call]
-        return generate_latest(self), TEXT
-
-
 def names() -> Iterable[str]:
     """Our metrics' names, for the documentation and its test."""
-    return [entry[0] for table in (_HISTOGRAMS, _COUNTERS, _GAUGES) for entry in table]
+    return [entry[0] for table in (HISTOGRAMS, COUNTERS, GAUGES) for entry in table]

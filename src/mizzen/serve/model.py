@@ -149,6 +149,10 @@ class TensorModel(Servable):
         """
         raise NotImplementedError
 
+    def interrupt(self) -> bool:
+        """Make a call fail that does not end. Called on the loop; returns whether that is possible."""
+        return False
+
     def scores(self, inputs: list[Tensor], options: Options) -> Array | None:
         """The scores (rows x classes) that its labels were chosen by, or None. Asked when two answers differ."""
         return None

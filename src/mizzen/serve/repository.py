@@ -9,19 +9,23 @@ from __future__ import annotations
 
 import asyncio
 import enum
+import logging
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Protocol
 
 from msgspec import Struct
 
 from mizzen.serve.batching import Batcher
-from mizzen.serve.errors import InvalidInput, LoadError, ModelNotFound, ModelNotReady, VersionNotFound
+from mizzen.serve.errors import Asleep, InvalidInput, LoadError, ModelNotFound, ModelNotReady, VersionNotFound
 from mizzen.serve.lane import Call, Lane
 from mizzen.serve.metrics import ModelMetrics
 from mizzen.serve.model import Servable, TensorModel
 from mizzen.serve.scheduling import Scheduling
 from mizzen.serve.spec import ModelSpec
+
+logger = logging.getLogger(__name__)
 
 Build = Callable[[ModelSpec], Servable]
 
@@ -66,7 +70,9 @@ class Served:
     Attributes:
         state, reason: whether it can answer, and why not.
         lane: the way to it; None for one that takes no tensors.
-        used: when it was last asked for, on :func:`time.monotonic`; kept only where the repository needs it.
+        used: when it was last asked for, on :func:`time.monotonic`; kept only where memory is bounded.
+        size: bytes that it takes, as far as can be told.
+        dormant: whether it was unloaded to make room, and comes back when it is asked for.
     """
 
     def __init__(
@@ -80,6 +86,8 @@ class Served:
         self.state = State.LOADING
         self.reason = ""
         self.used = time.monotonic()
+        self.size = 0
+        self.dormant = False
         self.metrics = ModelMetrics(model.name, model.version)
         self._told = stuck
         self.lane: Lane | None
@@ -129,9 +137,12 @@ class Repository:
     source: what could be served, for :meth:`open`; None for a server of fixed models.
     build: makes a model of its spec.
     stuck: called when a model will not answer any more because a call never ended.
+    memory: bytes that models may take together; past that the least recently used are unloaded until they are asked
+        for.
 
     Attributes:
         draining: the server is about to end: readiness fails, everything else is still served.
+        everyone: puts a question to all processes of the server, where there are several.
     """
 
     def __init__(
@@ -141,13 +152,16 @@ class Repository:
         source: Source | None = None,
         build: Build | None = None,
         stuck: Callable[[Served, str], None] | None = None,
+        memory: int | None = None,
     ) -> None:
         self._scheduling = scheduling or Scheduling()
+        self._memory = memory
         self._prepare = prepare
         self._source = source
         self._build = build
         self.stuck = stuck
         self.draining = False
+        self.everyone: Callable[..., Awaitable[Any]] | None = None
         # By name, the version that is meant where none is named; and all of them.
         self._default: dict[str, Served] = {}
         self._versions: dict[str, dict[str | None, Served]] = {}
@@ -187,6 +201,12 @@ class Repository:
         self._choose(model.name)
         return served
 
+    def take(self, model: Servable) -> Served:
+        """List a model that its maker has loaded."""
+        served = self.add(model)
+        served.state = State.READY
+        return served
+
     def load(self, model: Servable, scheduling: Scheduling | None = None) -> Served:
         """Add a model and load it. Blocking: for before the server listens.
 
@@ -215,13 +235,29 @@ class Repository:
                 errors.append(error)
                 continue
             for spec in specs:
+                if self._memory is not None and self._taken() >= self._memory:
+                    _sleep(self.add(Dormant(Broken(spec.name, spec.version))))
+                    continue
                 try:
-                    self.load(self._made(spec), spec.scheduling)
+                    self.load(self._made(spec), spec.scheduling).size = _files(spec.directory)
                 except LoadError as error:
                     errors.append(error)
         return errors
 
     async def open(self, name: str, parameters: Mapping[str, Any] | None = None) -> None:
+        """Load a model in every process of the server; see :meth:`open_here`."""
+        await self._everyone("open", name, dict(parameters or {}))
+
+    async def shut(self, name: str) -> None:
+        """Let a model go in every process of the server; see :meth:`shut_here`."""
+        await self._everyone("shut", name)
+
+    async def act(self, verb: str, arguments: list[Any]) -> Any:
+        """What :class:`~mizzen.serve.peers.Peers` asks of this process."""
+        await {"open": self.open_here, "shut": self.shut_here}[verb](*arguments)
+        return True
+
+    async def open_here(self, name: str, parameters: Mapping[str, Any] | None = None) -> None:
         """Load a model, or load it anew, while the server runs. The old one answers until the new one can.
 
         Raises:
@@ -247,13 +283,15 @@ class Repository:
                         await self._let_go(other)
                     self._choose(name)
                     raise
+                served.size = await asyncio.to_thread(_files, spec.directory)
                 loaded[spec.version] = served
             self._versions[name] = loaded
             self._choose(name)
             for old in before.values():
                 await self._let_go(old)
+            await self._make_room(name)
 
-    async def shut(self, name: str) -> None:
+    async def shut_here(self, name: str) -> None:
         """Let a model go: it takes nothing more, answers what it has taken, and is forgotten.
 
         Raises:
@@ -294,15 +332,34 @@ class Repository:
         served = self._default.get(name)
         if served is None or version is not None:
             served = self.get(name, version)
+        if self._memory is not None:
+            served.used = time.monotonic()
+            if served.dormant:
+                raise Asleep(name)
         if served.state is not State.READY:
             raise ModelNotReady(name, served.reason)
         return served
+
+    async def wake(self, name: str) -> None:
+        """Load a model again that was unloaded to make room.
+
+        Raises:
+            LoadError, ModelNotFound: it cannot be any more.
+        """
+        if any(served.dormant for served in self._versions.get(name, {}).values()):
+            await self.open_here(name)
 
     def close(self) -> None:
         """End what runs the models."""
         for served in self:
             if served.lane is not None:
                 served.lane.close()
+
+    async def _everyone(self, verb: str, *arguments: Any) -> None:
+        if self.everyone is not None:
+            await self.everyone(verb, *arguments)
+        else:
+            await self.act(verb, list(arguments))
 
     def _all(self, name: str) -> dict[str | None, Served]:
         versions = self._versions.get(name)
@@ -316,6 +373,26 @@ class Repository:
         if not versions:
             return
         self._default[name] = max(versions.values(), key=lambda served: (served.ready, _order(served.model.version)))
+
+    def _taken(self) -> int:
+        return sum(served.size for served in self if not served.dormant)
+
+    async def _make_room(self, kept: str) -> None:
+        """Unload what was not asked for longest, until the rest fits; not ``kept``, nor what is at work."""
+        if self._memory is None:
+            return
+        idle = [served for served in self if served.ready and served.model.name != kept and not served.in_flight]
+        for served in sorted(idle, key=lambda served: served.used):
+            if self._taken() <= self._memory:
+                return
+            name, version = served.model.name, served.model.version
+            logger.info("model %s is unloaded to make room; the next request loads it again", name)
+            stand_in = Served(Dormant(served.model), self._scheduling, None)
+            stand_in.metrics = served.metrics
+            _sleep(stand_in)
+            self._versions[name][version] = stand_in
+            self._choose(name)
+            await self._let_go(served)
 
     def _lock(self, name: str) -> asyncio.Lock:
         return self._locks.setdefault(name, asyncio.Lock())
@@ -346,6 +423,15 @@ class Repository:
             self.stuck(served, reason)
 
 
+class Dormant(Servable):
+    """Stands for a model that was unloaded to make room, and keeps what it told of itself."""
+
+    def __init__(self, model: Servable) -> None:
+        super().__init__(model.name, model.version)
+        self.platform = model.platform
+        self.inputs, self.outputs = model.inputs, model.outputs
+
+
 class Broken(Servable):
     """Stands for a model that could not be made."""
 
@@ -369,6 +455,18 @@ def _load(served: Served) -> None:
         served.reason = f"{type(error).__name__}: {error}"
         raise LoadError(f"model {served.model.name} cannot be loaded: {served.reason}") from error
     served.state, served.reason = State.READY, ""
+
+
+def _sleep(served: Served) -> None:
+    served.dormant = True
+    served.state, served.reason = State.UNAVAILABLE, "it is unloaded to make room; the next request loads it"
+
+
+def _files(place: Path) -> int:
+    """The bytes of a model's files, which is what most models take in memory."""
+    if place.is_file():
+        return place.stat().st_size
+    return sum(file.stat().st_size for file in place.rglob("*") if file.is_file())
 
 
 def _order(version: str | None) -> tuple[int, int, str]:

@@ -1,0 +1,57 @@
+"""Which layout a path is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from mizzen.serve.arguments import Arguments
+from mizzen.serve.layouts import mlserver
+from mizzen.serve.layouts.folder import Folder, is_folder_of_models, is_model, subfolders
+from mizzen.serve.layouts.single import Single
+from mizzen.serve.repository import Source
+from mizzen.serve.spec import ModelSpec
+
+
+def is_code(model_dir: str) -> bool:
+    """Whether a model is named as code of somebody's own: ``my_model.py:MyModel`` or ``package.module:MyModel``."""
+    head, colon, name = model_dir.rpartition(":")
+    if not colon or "://" in model_dir or not name.isidentifier():
+        return False
+    return head.endswith(".py") or all(part.isidentifier() for part in head.split("."))
+
+
+def source(path: Path, arguments: Arguments, environ: Mapping[str, str]) -> Source:
+    """What there is to serve at a path.
+
+    Raises:
+        LoadError: there is nothing.
+    """
+    if path.is_dir() and not arguments.runtime and mlserver.found(path):
+        return mlserver.MLServerRepository(path, arguments.isolation)
+    if path.is_dir() and not is_model(path) and is_folder_of_models(path) and not _meant_alone(path, arguments):
+        return Folder(path, arguments.runtime, arguments.settings, arguments.isolation)
+    return Single(single(path, arguments))
+
+
+def code(model_dir: str, arguments: Arguments) -> Source:
+    """A model of somebody's own code."""
+    head = model_dir.rpartition(":")[0]
+    folder = Path(head).resolve().parent if head.endswith(".py") else Path.cwd()
+    return Single(single(folder, arguments, model_dir))
+
+
+def single(path: Path, arguments: Arguments, runtime: str = "") -> ModelSpec:
+    """The one model that the arguments name."""
+    return ModelSpec(
+        name=arguments.model_name,
+        directory=path,
+        runtime=runtime or arguments.runtime,
+        settings=arguments.settings,
+        isolation=arguments.isolation,
+    )
+
+
+def _meant_alone(path: Path, arguments: Arguments) -> bool:
+    """A name was given for one model, and only one folder holds any: it was packed with the folder around it."""
+    return arguments.named and len([entry for entry in subfolders(path) if is_model(entry)]) == 1
