@@ -4,8 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 KSERVE := 0.21.0
 KSERVE_VENV := .venv-kserve
+MLSERVER := 1.7.1
+MLSERVER_VENV := .venv-mlserver
 
-.PHONY: demo test lint bench kserve-env clean help
+.PHONY: demo test lint bench kserve-env peer-envs clean help
 
 help:
 	@echo "make demo    start Mizzen, serve a model, ask it, stop     (about a minute the first time)"
@@ -13,6 +15,7 @@ help:
 	@echo "make lint    check style, types and the direction of imports"
 	@echo "make bench   measure the figures of docs/benchmarks.md"
 	@echo "make kserve-env   install KServe's own SDK apart, so that make test drives it, too"
+	@echo "make peer-envs    install KServe's and MLServer's servers apart, so that make bench compares with them"
 	@echo "make clean   remove the virtual environments"
 
 $(BIN)/python:
@@ -57,5 +60,16 @@ $(KSERVE_VENV)/.kserve-$(KSERVE):
 	  'kserve==$(KSERVE)' 'kubernetes<37' scikit-learn
 	@touch $@
 
+# What the model server is measured beside: KServe's and MLServer's own, each in an environment of its own.
+peer-envs: kserve-env $(MLSERVER_VENV)/.mlserver-$(MLSERVER)
+
+$(MLSERVER_VENV)/.mlserver-$(MLSERVER):
+	@echo "installing MLServer in $(MLSERVER_VENV) (once)"
+	@rm -rf $(MLSERVER_VENV)
+	@$(PYTHON) -m venv $(MLSERVER_VENV)
+	@$(MLSERVER_VENV)/bin/python -m pip install --quiet --disable-pip-version-check \
+	  'mlserver==$(MLSERVER)' 'mlserver-sklearn==$(MLSERVER)' 'uvloop<0.22'
+	@touch $@
+
 clean:
-	rm -rf $(VENV) $(KSERVE_VENV)
+	rm -rf $(VENV) $(KSERVE_VENV) $(MLSERVER_VENV)

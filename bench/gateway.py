@@ -33,6 +33,7 @@ from mizzen.cluster.gateway.routes import Table
 from mizzen.http.exchange import Exchange
 from mizzen.http.headers import JSON
 from mizzen.http.server import Server
+from workload import Item
 
 ANSWER = b'{"predictions": [1, 2, 0]}'
 WORKLOAD = [
@@ -104,7 +105,7 @@ def host(number: int) -> str:
 
 def ask(port: int, asked: str, connections: int, seconds: float, results: Any) -> None:
     pin(2)
-    one = load.Load(asked, port, WORKLOAD, sample=64)
+    one = load.Load(asked, [Item(one) for one in WORKLOAD], sample=64)
     took = uvloop.run(load.drive(one, "127.0.0.1", port, connections, 0.5, seconds))
     latencies = sorted(one.latencies) or [0.0]
     results.put(

@@ -1,9 +1,9 @@
 """A closed-loop load generator: N connections, each with one request under way, every answer checked.
 
-It reads a workload (JSON: ``[{"path", "body", "expect"}]``), sends its requests in turn over connections that are kept,
-and prints requests/s and latencies as JSON. Every status is checked, and one body in ``--sample`` is decoded and
-compared with what the model itself answers. It runs in processes of its own, away from the server's core, and is light
-enough to outrun the server: asyncio protocols on uvloop, no HTTP library.
+It reads a workload (:mod:`workload`), sends its requests in turn over connections that are kept, and prints requests/s
+and latencies as JSON. Every status is checked, and one body in ``--sample`` is decoded and compared with what the model
+itself answers. It runs in processes of its own, away from the server's core, and is light enough to outrun the server:
+asyncio protocols on uvloop, no HTTP library.
 """
 
 from __future__ import annotations
@@ -15,9 +15,13 @@ import multiprocessing
 import os
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import uvloop
+
+import workload
+from workload import Item
 
 
 class Connection(asyncio.Protocol):
@@ -26,7 +30,7 @@ class Connection(asyncio.Protocol):
     def __init__(self, load: Load, first: int) -> None:
         self.load = load
         self.turn = first
-        self.buffer = b""
+        self.buffer = bytearray()
         self.need = 0
         self.sent = 0.0
         self.transport: Any = None
@@ -42,12 +46,15 @@ class Connection(asyncio.Protocol):
         self.transport.write(load.requests[self.turn])
 
     def data_received(self, data: bytes) -> None:
+        if self.need and len(self.buffer) + len(data) < self.need:
+            self.buffer += data
+            return
         if self.buffer:
-            data = self.buffer + data
+            data = bytes(self.buffer + data)
         if not self.need:
             end = data.find(b"\r\n\r\n")
             if end < 0:
-                self.buffer = data
+                self.buffer = bytearray(data)
                 return
             start = data.find(b"content-length: ", 0, end)
             if start < 0:
@@ -57,13 +64,13 @@ class Connection(asyncio.Protocol):
                     return
             self.need = end + 4 + int(data[start + 16 : data.find(b"\r", start)])
         if len(data) < self.need:
-            self.buffer = data
+            self.buffer = bytearray(data)
             return
         if len(data) > self.need:
             self.load.fail("more bytes than the answer has")
             return
         self.need = 0
-        self.buffer = b""
+        self.buffer = bytearray()
         load = self.load
         now = time.perf_counter()
         load.check(self.turn, data)
@@ -80,9 +87,9 @@ class Connection(asyncio.Protocol):
 class Load:
     """One process's share of the connections."""
 
-    def __init__(self, host: str, port: int, workload: list[dict[str, Any]], sample: int) -> None:
-        self.requests = [encode(host, item["path"], item["body"]) for item in workload]
-        self.expected = [item["expect"] for item in workload]
+    def __init__(self, host: str, items: list[Item], sample: int) -> None:
+        self.items = items
+        self.requests = [item.encode(host) for item in items]
         self.sample = sample
         self.seen = 0
         self.checked = 0
@@ -93,34 +100,17 @@ class Load:
 
     def check(self, turn: int, answer: bytes) -> None:
         self.seen += 1
-        if not answer.startswith(b"HTTP/1.1 200"):
+        item = self.items[turn]
+        if not answer.startswith(item.status_line):
             self.fail(f"status {answer[:300]!r}")
         elif self.seen % self.sample == 0:
             self.checked += 1
-            body = json.loads(answer[answer.index(b"\r\n\r\n") + 4 :])
-            got = body["predictions"] if "predictions" in body else body["outputs"][0]["data"]
-            if not same(got, self.expected[turn]):
-                self.fail(f"expected {self.expected[turn]}, got {got}")
+            if wrong := item.wrong(answer[answer.index(b"\r\n\r\n") + 4 :]):
+                self.fail(wrong)
 
     def fail(self, why: str) -> None:
         if len(self.errors) < 5:
             self.errors.append(why)
-
-
-def same(got: Any, expected: Any) -> bool:
-    if isinstance(expected, list):
-        return len(got) == len(expected) and all(map(same, got, expected))
-    if isinstance(expected, float):
-        return abs(got - expected) <= 1e-5 * max(1.0, abs(expected))
-    return got == expected
-
-
-def encode(host: str, path: str, body: str) -> bytes:
-    data = body.encode()
-    return (
-        f"POST {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: load\r\nAccept: */*\r\n"
-        f"Content-Type: application/json\r\nContent-Length: {len(data)}\r\n\r\n"
-    ).encode() + data
 
 
 async def drive(load: Load, host: str, port: int, connections: int, warm: float, seconds: float) -> float:
@@ -138,8 +128,7 @@ async def drive(load: Load, host: str, port: int, connections: int, warm: float,
 
 
 def work(options: argparse.Namespace, connections: int, results: Any) -> None:
-    with open(options.workload) as file:
-        load = Load(options.host, options.port, json.load(file), options.sample)
+    load = Load(options.host, workload.read(Path(options.workload)), options.sample)
     took = uvloop.run(drive(load, options.host, options.port, connections, options.warm, options.seconds))
     results.put((took, load.latencies, load.checked, load.errors))
 

@@ -24,7 +24,24 @@ import machine
 import page
 from figures import Figure
 
-MEASUREMENTS = ["startup", "memory", "first_answer", "fork_ready", "idle", "serve_v2", "gateway", "apiserver"]
+MEASUREMENTS = [
+    "startup",
+    "memory",
+    "first_answer",
+    "fork_ready",
+    "idle",
+    "serve_rest",
+    "serve_handler",
+    "serve_tensor",
+    "serve_grpc",
+    "serve_latency",
+    "serve_start",
+    "serve_memory",
+    "serve_many",
+    "serve_mixed",
+    "gateway",
+    "apiserver",
+]
 _CALM = 1.0  # processes that want a core, on average over a minute
 _CALM_PATIENCE = 600.0  # seconds, over all measurements
 

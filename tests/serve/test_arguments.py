@@ -20,7 +20,12 @@ from mizzen.serve.scheduling import Scheduling
         (["--grpc_port", "8082"], {"grpc_port": 8082}),
         (["--enable_grpc", "off"], {"enable_grpc": False}),
         (["--framework", "xgboost"], {"runtime": "xgboost"}),
-        (["--nthread", "4"], {"settings": {"nthread": 4}}),
+        (["--nthread", "4"], {"settings": {"nthread": "4"}}),
+        (
+            ["--task=fill_mask", "--return_probabilities"],
+            {"settings": {"task": "fill_mask", "return_probabilities": True}},
+        ),
+        (["--model_id", "owner/name"], {"model_dir": "hf://owner/name"}),
         (["--model_memory", "512Mi"], {"model_memory": 512 << 20}),
         (["--access_log", "100"], {"access_log": "100"}),
         (["--enable_docs_url", "yes"], {"docs": True}),

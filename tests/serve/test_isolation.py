@@ -105,7 +105,7 @@ def test_an_exception_is_the_models_own_and_costs_no_process(model, value, says)
 
 
 async def test_a_call_without_end_is_ended_and_the_model_goes_on(moody):
-    repository = Repository(Scheduling(limit=1.0, batching=False))
+    repository = Repository(Scheduling(limit=5.0, batching=False))
     ended = []
     repository.stuck = lambda served, reason: ended.append(reason)
     model = Isolated(spec(moody))

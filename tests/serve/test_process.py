@@ -187,7 +187,7 @@ async def test_sigterm_lets_requests_finish_and_readiness_fails_first(start, cli
         while True:
             statuses.append(await ask(client, f"{url}/v2/health/ready"))
             await asyncio.sleep(0.01)
-    assert statuses[-1] == (503, {"error": "Server is not ready."}), "not ready before it stops to listen"
+    assert statuses[-1] == (503, {"error": "Server is not ready. It is about to end."}), "not ready before it stops to listen"
     assert await asked == (200, {"predictions": [7.0]})
     assert await process.ended() == 0
 

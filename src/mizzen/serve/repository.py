@@ -8,7 +8,6 @@ loaded, and the old one finishes what it has taken.
 from __future__ import annotations
 
 import asyncio
-import enum
 import logging
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
@@ -17,24 +16,15 @@ from typing import Any, Protocol
 
 from msgspec import Struct
 
-from mizzen.serve.batching import Batcher
-from mizzen.serve.errors import Asleep, InvalidInput, LoadError, ModelNotFound, ModelNotReady, VersionNotFound
-from mizzen.serve.lane import Call, Lane
-from mizzen.serve.metrics import ModelMetrics
-from mizzen.serve.model import Servable, TensorModel
+from mizzen.serve.errors import Asleep, LoadError, ModelNotFound, ModelNotReady, VersionNotFound
+from mizzen.serve.model import Servable
 from mizzen.serve.scheduling import Scheduling
+from mizzen.serve.served import Broken, Dormant, Served, State
 from mizzen.serve.spec import ModelSpec
 
 logger = logging.getLogger(__name__)
 
 Build = Callable[[ModelSpec], Servable]
-
-
-class State(enum.Enum):
-    LOADING = "LOADING"
-    READY = "READY"
-    UNLOADING = "UNLOADING"
-    UNAVAILABLE = "UNAVAILABLE"
 
 
 class Source(Protocol):
@@ -62,72 +52,6 @@ class IndexEntry(Struct):
     version: str | None
     state: str
     reason: str
-
-
-class Served:
-    """A model in the repository.
-
-    Attributes:
-        state, reason: whether it can answer, and why not.
-        lane: the way to it; None for one that takes no tensors.
-        used: when it was last asked for, on :func:`time.monotonic`; kept only where memory is bounded.
-        size: bytes that it takes, as far as can be told.
-        dormant: whether it was unloaded to make room, and comes back when it is asked for.
-    """
-
-    def __init__(
-        self,
-        model: Servable,
-        scheduling: Scheduling,
-        prepare: Callable[[], None] | None,
-        stuck: Callable[[Served, str], None] | None = None,
-    ) -> None:
-        self.model = model
-        self.state = State.LOADING
-        self.reason = ""
-        self.used = time.monotonic()
-        self.size = 0
-        self.dormant = False
-        self.metrics = ModelMetrics(model.name, model.version)
-        self._told = stuck
-        self.lane: Lane | None
-        if isinstance(model, TensorModel):
-            self.lane = Batcher(model, self.metrics, scheduling, prepare, self.fail)
-        else:
-            self.lane = model.open_lane(self.metrics, scheduling, self.fail)
-
-    @property
-    def ready(self) -> bool:
-        return self.state is State.READY
-
-    @property
-    def in_flight(self) -> int:
-        return self.lane.in_flight if self.lane is not None else 0
-
-    @property
-    def batching(self) -> bool:
-        return self.lane is not None and self.lane.batching
-
-    @property
-    def on_loop(self) -> bool:
-        return self.lane is not None and self.lane.on_loop
-
-    def submit(self, call: Call) -> None:
-        """Put a request to the model; it is settled later, on the loop.
-
-        Raises:
-            InvalidInput: the model takes no tensors.
-            QueueFull, ModelNotReady
-        """
-        if self.lane is None:
-            raise InvalidInput(f"Model with name {self.model.name} does not take tensors; it generates: ask it so")
-        self.lane.submit(call)
-
-    def fail(self, reason: str) -> None:
-        """It will not answer any more."""
-        self.state, self.reason = State.UNAVAILABLE, reason
-        if self._told is not None:
-            self._told(self, reason)
 
 
 class Repository:
@@ -215,7 +139,7 @@ class Repository:
         """
         served = self.add(model, scheduling)
         try:
-            _load(served)
+            served.load()
         finally:
             self._choose(model.name)
         return served
@@ -235,11 +159,12 @@ class Repository:
                 errors.append(error)
                 continue
             for spec in specs:
-                if self._memory is not None and self._taken() >= self._memory:
-                    _sleep(self.add(Dormant(Broken(spec.name, spec.version))))
+                size = _files(spec.directory) if self._memory is not None else 0
+                if self._memory is not None and self._taken() and self._taken() + size > self._memory:
+                    self.add(Dormant(Broken(spec.name, spec.version))).sleep()
                     continue
                 try:
-                    self.load(self._made(spec), spec.scheduling).size = _files(spec.directory)
+                    self.load(self._made(spec), spec.scheduling).size = size
                 except LoadError as error:
                     errors.append(error)
         return errors
@@ -277,13 +202,14 @@ class Repository:
                     self._versions.setdefault(name, {})[spec.version] = served
                     self._choose(name)
                 try:
-                    await asyncio.to_thread(_load, served)
+                    await asyncio.to_thread(served.load)
                 except LoadError:
                     for other in loaded.values():
                         await self._let_go(other)
                     self._choose(name)
                     raise
-                served.size = await asyncio.to_thread(_files, spec.directory)
+                if self._memory is not None:
+                    served.size = await asyncio.to_thread(_files, spec.directory)
                 loaded[spec.version] = served
             self._versions[name] = loaded
             self._choose(name)
@@ -389,7 +315,7 @@ class Repository:
             logger.info("model %s is unloaded to make room; the next request loads it again", name)
             stand_in = Served(Dormant(served.model), self._scheduling, None)
             stand_in.metrics = served.metrics
-            _sleep(stand_in)
+            stand_in.sleep()
             self._versions[name][version] = stand_in
             self._choose(name)
             await self._let_go(served)
@@ -421,45 +347,6 @@ class Repository:
         self._choose(served.model.name)
         if self.stuck is not None:
             self.stuck(served, reason)
-
-
-class Dormant(Servable):
-    """Stands for a model that was unloaded to make room, and keeps what it told of itself."""
-
-    def __init__(self, model: Servable) -> None:
-        super().__init__(model.name, model.version)
-        self.platform = model.platform
-        self.inputs, self.outputs = model.inputs, model.outputs
-
-
-class Broken(Servable):
-    """Stands for a model that could not be made."""
-
-    def __init__(self, name: str, version: str | None = None, error: LoadError | None = None) -> None:
-        super().__init__(name, version)
-        self._error = error
-
-    def load(self) -> None:
-        if self._error is not None:
-            raise self._error
-
-
-def _load(served: Served) -> None:
-    try:
-        served.model.load()
-    except LoadError as error:
-        served.state, served.reason = State.UNAVAILABLE, str(error)
-        raise
-    except Exception as error:
-        served.state = State.UNAVAILABLE
-        served.reason = f"{type(error).__name__}: {error}"
-        raise LoadError(f"model {served.model.name} cannot be loaded: {served.reason}") from error
-    served.state, served.reason = State.READY, ""
-
-
-def _sleep(served: Served) -> None:
-    served.dormant = True
-    served.state, served.reason = State.UNAVAILABLE, "it is unloaded to make room; the next request loads it"
 
 
 def _files(place: Path) -> int:

@@ -59,9 +59,9 @@ def test_a_folder_of_models_has_them_by_their_names_and_numbered_folders_are_ver
 
 def test_one_folder_around_a_model_that_has_a_name_is_a_mistake_in_packing(tmp_path):
     model(tmp_path / "inner")
-    [spec] = source(tmp_path, "--model_name=iris").specs("iris")
     with pytest.raises(LoadError, match="the folder inner in it has one"):
-        registry.build(spec, {})
+        source(tmp_path, "--model_name=iris")
+    assert source(tmp_path).names() == ["inner"]
     model(tmp_path / "second")
     assert source(tmp_path, "--model_name=iris").names() == ["inner", "second"]
 

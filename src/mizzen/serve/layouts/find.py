@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from mizzen.serve.arguments import Arguments
-from mizzen.serve.layouts import mlserver
+from mizzen.serve.errors import LoadError
+from mizzen.serve.layouts import mlserver, triton
 from mizzen.serve.layouts.folder import Folder, is_folder_of_models, is_model, subfolders
 from mizzen.serve.layouts.single import Single
 from mizzen.serve.repository import Source
@@ -27,9 +28,13 @@ def source(path: Path, arguments: Arguments, environ: Mapping[str, str]) -> Sour
     Raises:
         LoadError: there is nothing.
     """
-    if path.is_dir() and not arguments.runtime and mlserver.found(path):
-        return mlserver.MLServerRepository(path, arguments.isolation)
-    if path.is_dir() and not is_model(path) and is_folder_of_models(path) and not _meant_alone(path, arguments):
+    if path.is_dir() and not arguments.runtime:
+        if mlserver.found(path):
+            return mlserver.MLServerRepository(path, arguments.isolation)
+        if triton.find(path):
+            return triton.TritonRepository(path, arguments.scheduling, arguments.isolation)
+    if path.is_dir() and not is_model(path) and is_folder_of_models(path):
+        _check_meant(path, arguments)
         return Folder(path, arguments.runtime, arguments.settings, arguments.isolation)
     return Single(single(path, arguments))
 
@@ -52,6 +57,15 @@ def single(path: Path, arguments: Arguments, runtime: str = "") -> ModelSpec:
     )
 
 
-def _meant_alone(path: Path, arguments: Arguments) -> bool:
-    """A name was given for one model, and only one folder holds any: it was packed with the folder around it."""
-    return arguments.named and len([entry for entry in subfolders(path) if is_model(entry)]) == 1
+def _check_meant(path: Path, arguments: Arguments) -> None:
+    """A name was given for one model, and only one folder holds any: it was packed with the folder around it.
+
+    Raises:
+        LoadError: says so, rather than serving it under the folder's name.
+    """
+    models = [entry.name for entry in subfolders(path) if is_model(entry)]
+    if arguments.named and len(models) == 1:
+        raise LoadError(
+            f"there is no model file in {path}; the folder {models[0]} in it has one: "
+            "name that folder, or pack without it"
+        )

@@ -7,44 +7,94 @@ a model without touching its files; :meth:`~mizzen.serve.model.Servable.load` do
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+import msgspec
+
 from mizzen.serve.errors import LoadError
 from mizzen.serve.model import Servable
-from mizzen.serve.runtimes.artifact import held
+from mizzen.serve.runtimes.artifact import held, listing
+from mizzen.serve.runtimes.magic import framework_of
 from mizzen.serve.spec import ModelSpec
 
 
 class Runtime(NamedTuple):
     """Attributes:
     module: in this package.
+    extra: of the distribution, which brings the framework.
     suffixes: of files that only this runtime has.
+    shared: of files that are its own if they look like it.
+    names: what it goes by besides: KServe's modelFormat, Triton's platform or backend, MLServer's implementation.
     """
 
     module: str
-    suffixes: tuple[str, ...]
+    extra: str
+    suffixes: tuple[str, ...] = ()
+    shared: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
 
 
 RUNTIMES: dict[str, Runtime] = {
-    "sklearn": Runtime("sklearn", (".joblib", ".pkl", ".pickle")),
+    "sklearn": Runtime(
+        "sklearn",
+        "sklearn",
+        (".joblib", ".pkl", ".pickle", ".skops"),
+        names=("scikit-learn", "mlserver_sklearn.SKLearnModel"),
+    ),
+    "xgboost": Runtime("xgboost", "xgboost", (".ubj",), (".bst", ".json"), ("mlserver_xgboost.XGBoostModel",)),
+    "lightgbm": Runtime("lightgbm", "lightgbm", (), (".bst", ".txt"), ("mlserver_lightgbm.LightGBMModel",)),
+    "catboost": Runtime("catboost", "catboost", (".cbm",), (".json", ".bst"), ("mlserver_catboost.CatboostModel",)),
+    "mlflow": Runtime("mlflow", "mlflow", names=("pyfunc", "python_function", "mlserver_mlflow.MLflowRuntime")),
+    "onnx": Runtime("onnx", "onnx", (".onnx", ".ort"), names=("onnxruntime", "onnxruntime_onnx")),
+    "pytorch": Runtime("torch", "torch", (".pt", ".pt2", ".pth"), names=("torch", "pytorch_libtorch")),
+    "tensorflow": Runtime("tensorflow", "tensorflow", names=("tensorflow_savedmodel",)),
+    "triton": Runtime("triton", ""),
+    "huggingface": Runtime(
+        "huggingface", "huggingface", names=("transformers", "mlserver_huggingface.HuggingFaceRuntime")
+    ),
+    "upstream": Runtime("upstream", "", names=("openai",)),
 }
+
+_ALIASES = {alias: name for name, runtime in RUNTIMES.items() for alias in (name, *runtime.names)}
+
+_WEIGHTS = (".safetensors", ".safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
+_TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "tokenizer.model", "vocab.txt", "vocab.json", "spiece.model")
+
+
+class _Config(msgspec.Struct):
+    """Of Hugging Face's ``config.json``, what tells it from any other."""
+
+    model_type: str = ""
+    architectures: list[str] | None = None
+
+
+def canonical(name: str) -> str:
+    """A runtime's name in :data:`RUNTIMES`, whatever the layout calls it; other names as they are."""
+    return _ALIASES.get(name, name)
 
 
 def detect(directory: Path) -> str:
-    """The runtime that a folder's files are for.
+    """The runtime that a folder's files, or a file, are for.
 
     Raises:
-        LoadError: none knows them.
+        LoadError: none knows them, or several do.
     """
+    found = _candidates(directory)
+    if len(found) == 1:
+        return next(iter(found))
+    if found:
+        files = "; ".join(f"{', '.join(files)} is {name}" for name, files in found.items())
+        raise LoadError(f"{directory} has model files of several frameworks: {files}; keep one, or say which is meant")
     names = [directory.name] if directory.is_file() else held(directory)
-    for name, runtime in RUNTIMES.items():
-        if any(file.endswith(runtime.suffixes) for file in names):
-            return name
-    wanted = ", ".join(suffix for runtime in RUNTIMES.values() for suffix in runtime.suffixes)
-    what = f"it holds {', '.join(names[:8])}{', ...' if len(names) > 8 else ''}" if names else "it is empty"
-    raise LoadError(f"there is no model file in {directory}: {what}; known are {wanted}")
+    wanted = ", ".join(dict.fromkeys(suffix for one in RUNTIMES.values() for suffix in (*one.suffixes, *one.shared)))
+    # Its suffix promises a model, and it is none.
+    vague = [file for file in names if file.endswith((".bst", ".ubj", ".cbm"))]
+    what = f"; {vague[0]} is no model of XGBoost, LightGBM or CatBoost, or is damaged" if vague else ""
+    below = next((name for name in names if (directory / name).is_dir() and _candidates(directory / name)), "")
+    where = f"; the folder {below} in it has one: name that folder, or pack without it" if below else ""
+    raise LoadError(f"there is no model file in {directory}: {listing(names)}; known are {wanted}{what}{where}")
 
 
 def build(spec: ModelSpec, environ: Mapping[str, str]) -> Servable:
@@ -53,10 +103,71 @@ def build(spec: ModelSpec, environ: Mapping[str, str]) -> Servable:
     Raises:
         LoadError: there is no such runtime, or its framework is not installed.
     """
-    name = spec.runtime or detect(spec.directory)
+    if ":" in spec.runtime:
+        return _builder("mizzen.serve.custom")(spec, environ)
+    name = canonical(spec.runtime or detect(spec.directory))
     runtime = RUNTIMES.get(name)
     if runtime is None:
-        raise LoadError(f"model {spec.name}: there is no runtime {name!r}; there are {', '.join(RUNTIMES)}")
-    module = importlib.import_module(f"mizzen.serve.runtimes.{runtime.module}")
-    model: Servable = module.build(spec, environ)
-    return model
+        raise LoadError(
+            f"model {spec.name}: there is no runtime {name!r}; there are {', '.join(RUNTIMES)}, "
+            "and code of one's own as package.module:Class"
+        )
+    return _builder(f"mizzen.serve.runtimes.{runtime.module}", runtime.extra)(spec, environ)
+
+
+def _builder(module: str, extra: str = "") -> Callable[[ModelSpec, Mapping[str, str]], Servable]:
+    try:
+        found = importlib.import_module(module)
+    except ImportError as error:
+        if not extra or (error.name or "").startswith("mizzen"):
+            raise LoadError(f"{module} cannot be imported: {error}") from error
+        raise LoadError(f"{error}; install what this model needs: pip install 'mizzen[{extra}]'") from None
+    built: Callable[[ModelSpec, Mapping[str, str]], Servable] = found.build
+    return built
+
+
+def _candidates(directory: Path) -> dict[str, list[str]]:
+    """The runtimes that could be meant, each with the files that say so."""
+    folder = directory.parent if directory.is_file() else directory
+    names = [directory.name] if directory.is_file() else held(directory)
+    if whole := _by_layout(folder, names):
+        return {whole: names}
+    found: dict[str, list[str]] = {}
+    for file in names:
+        if name := _by_file(folder / file):
+            found.setdefault(name, []).append(file)
+    return found
+
+
+def _by_layout(directory: Path, names: list[str]) -> str:
+    """The runtime of a folder that is a model as a whole."""
+    if "MLmodel" in names:
+        return "mlflow"
+    numbered = (directory / name / "saved_model.pb" for name in names if name.isdecimal())
+    if "saved_model.pb" in names or any(file.is_file() for file in numbered):
+        return "tensorflow"
+    if "config.json" in names and _is_transformers(directory, names):
+        return "huggingface"
+    return ""
+
+
+def _is_transformers(directory: Path, names: list[str]) -> bool:
+    if not any(name.endswith(_WEIGHTS) or name in _TOKENIZER for name in names):
+        return False
+    try:
+        config = msgspec.json.decode((directory / "config.json").read_bytes(), type=_Config)
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
+        return False
+    return bool(config.model_type or config.architectures)
+
+
+def _by_file(path: Path) -> str:
+    if path.is_dir():
+        return ""
+    for name, runtime in RUNTIMES.items():
+        if path.name.endswith(runtime.suffixes):
+            return name
+    if path.name.endswith(tuple(suffix for runtime in RUNTIMES.values() for suffix in runtime.shared)):
+        found = framework_of(path) or ""
+        return found if path.name.endswith(RUNTIMES[found].shared if found else ()) else ""
+    return ""
