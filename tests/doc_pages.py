@@ -18,6 +18,8 @@ from __future__ import annotations
 import json
 import os
 import re
+import select
+import shlex
 import shutil
 import signal
 import subprocess
@@ -34,6 +36,7 @@ DOCS = Path(__file__).parent.parent / "docs"
 HOME = "/home/user"
 PATIENCE = 20.0
 
+_IMPORT = re.compile(r"^\s*(?:from|import) (\w+)", re.MULTILINE)
 _FENCE = re.compile(r"^```(\S*)[ ]?(.*)$")
 _LOOKS = re.compile(r"(mizzen (get|describe|logs|predict|status)|kubectl (get|describe|logs|rollout)|curl|tail|grep)\b")
 _STAYS = re.compile(r"(export|unset|eval)\b")
@@ -82,7 +85,13 @@ class Step(msgspec.Struct, frozen=True):
 
 
 def pages() -> list[Path]:
-    return sorted(DOCS.glob("*.md"))
+    return sorted(DOCS.glob("**/*.md"))
+
+
+def modules(page: Path) -> set[str]:
+    """The modules that the programs of a page import."""
+    programs = [block.text for block in blocks(page) if block.file.endswith(".py")]
+    return {name for text in programs for name in _IMPORT.findall(text)}
 
 
 def blocks(page: Path) -> Iterator[Block]:
@@ -139,7 +148,7 @@ class Reader:
     def __init__(self, folder: Path, kubectl: Path | None) -> None:
         self._folder = folder
         self._has_kubectl = kubectl is not None
-        self._server: subprocess.Popen[str] | None = None
+        self._server: subprocess.Popen[bytes] | None = None
         self._real = {HOME: str(folder)}
         commands = folder / ".commands"
         commands.mkdir()
@@ -228,12 +237,21 @@ class Reader:
     def _serve(self, command: str) -> str:
         """A server in the background, on any port; what it prints before it is silent."""
         self._end_server()
-        words = [sys.executable, "-m", "mizzen.cli", *command.split()[1:], "--port", "0"]
+        words = [sys.executable, "-m", "mizzen.cli", *shlex.split(command)[1:], "--port", "0"]
         self._server = subprocess.Popen(
-            words, cwd=self._folder, env=self._environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+            words,
+            cwd=self._folder,
+            env=self._environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
         )
         assert self._server.stdout is not None
-        said = "".join(self._server.stdout.readline() for _ in range(4))
+        output = self._server.stdout.fileno()
+        told = b""
+        # It says at once what it has to say.
+        while select.select([output], [], [], 0.3 if told else 60.0)[0] and (piece := os.read(output, 1 << 16)):
+            told += piece
+        said = told.decode()
         found = re.search(r"127\.0\.0\.1:\d+", said)
         assert found, f"{command}: it says {said!r}"
         self._real["127.0.0.1:8080"] = found[0]

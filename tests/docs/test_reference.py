@@ -175,24 +175,24 @@ def test_what_is_accepted_without_effect_is_listed() -> None:
 
 
 def test_metrics_are_those_that_are_exposed() -> None:
-    listed = {codes(row[0])[0] for row in rows(section("inference-services.md", "### Metrics")) if codes(row[0])}
+    listed = {codes(row[0])[0] for row in rows(section("serve.md", "## Metrics")) if codes(row[0])}
     assert listed == set(metrics.names())
     ours = re.findall(r"^# TYPE (\S+)", Metrics(lambda: 0).text().decode(), re.MULTILINE)
     assert [name for name in ours if name not in text("inference-services.md")] == []
 
 
 def test_datatypes_are_those_of_the_protocol() -> None:
-    cells = [row[0] for row in rows(section("inference-services.md", "### V2"))]
+    cells = [row[0] for row in rows(section("protocols-rest.md", "## Datatypes"))]
     assert {code for cell in cells for code in codes(cell) if code.isupper() and " " not in code} == set(NUMPY)
 
 
 def test_arguments_of_the_server_are_documented() -> None:
-    listed = {code for row in rows(section("inference-services.md", "### Arguments")) for code in codes(row[0])}
+    listed = {code for row in rows(section("serve.md", "## Arguments")) for code in codes(row[0])}
     options = {
         spelling
-        for action in arguments._parser()._actions
+        for action in arguments._parser("mizzen.serve", positional=False)._actions
         for spelling in action.option_strings
-        if spelling not in arguments._IDLE and spelling not in ("-h", "--help")
+        if spelling not in arguments._IDLE
     }
     assert listed == options
 

@@ -171,11 +171,40 @@ _IDLE: dict[str, tuple[Callable[[str], Any], tuple[Any, ...]]] = {
     "--access_log_format": (str, ()),
     "--event-loop": (str, ("auto", "uvloop")),
     "--protocol": (str, ("v1", "v2", "grpc-v2")),
+    "--model_revision": (str, ()),
+    "--tokenizer_revision": (str, ()),
+    "--disable_log_requests": (boolean, (True,)),
+    "--max_log_len": (int, ()),
+    "--return_offsets_mapping": (boolean, (False,)),
 }
 
-# Arguments of one runtime each, handed to it as settings.
-_SETTINGS: dict[str, tuple[Callable[[str], Any], str]] = {
-    "--nthread": (count, "threads of an XGBoost or LightGBM model (1)"),
+# Those of them that KServe takes without a value.
+_IDLE_FLAGS = {"--disable_log_requests", "--return_offsets_mapping"}
+
+# Arguments of one runtime each, handed to it as settings; it knows what values it takes.
+_SETTINGS: dict[str, str] = {
+    "--nthread": "threads of an XGBoost or LightGBM model (1)",
+    "--task": "what a transformers model is for, where its configuration does not tell",
+    "--backend": "what runs a transformers model: auto, huggingface, vllm (auto)",
+    "--dtype": "of a transformers model's numbers: auto, float32, float16, bfloat16 (auto)",
+    "--max_model_len": "tokens of prompt and answer together (the model's own)",
+    "--chat_template": "a template, or the file of one (the tokenizer's)",
+    "--tensor_input_names": "the tokenizer's tensors that the model gets, with commas (all that it takes)",
+    "--upstream": "a server of OpenAI's protocol that answers in the model's place: http://HOST:PORT/v1",
+    "--upstream_command": "a command that starts such a server",
+    "--upstream_model": "what that server calls the model (as requests do)",
+    "--upstream_api_key": "what that server asks for",
+    "--upstream_health": "the path at which it tells that it is well (/health)",
+    "--upstream_timeout": "for its answers, seconds",
+    "--upstream_startup": "for its start, seconds",
+}
+_FLAGS: dict[str, str] = {
+    "--return_probabilities": "answer with all classes' probabilities",
+    "--return_raw_logits": "answer with all classes' logits",
+    "--disable_lower_case": "keep the case of texts, whatever the tokenizer says",
+    "--disable_special_tokens": "do not put the model's own tokens around texts",
+    "--return_token_type_ids": "give the model the tokens' types",
+    "--trust_remote_code": "run code that lies beside the model",
 }
 
 
@@ -192,6 +221,7 @@ def _parser(prog: str, positional: bool) -> _Parser:
     if positional:
         what.add_argument(
             "model_dir",
+            nargs="?",
             metavar="MODEL",
             help="a model's folder or file, a folder of models, an address (s3://, gs://, hf://, https://), "
             "or code of your own: my_model.py:MyModel",
@@ -202,8 +232,14 @@ def _parser(prog: str, positional: bool) -> _Parser:
         )
     what.add_argument("--model_name", "--name", metavar="NAME", help="what requests call it (model)")
     what.add_argument("--runtime", "--framework", metavar="NAME", help="the framework, where its files do not tell")
-    for option, (kind, text) in _SETTINGS.items():
-        what.add_argument(option, dest=option, type=kind, metavar="N" if kind is count else "VALUE", help=text)
+    what.add_argument("--model_id", metavar="ID", help="a model of Hugging Face's hub, OWNER/NAME")
+
+    own = parser.add_argument_group("one framework's own")
+    for option, text in _SETTINGS.items():
+        names = (option, "--max_length") if option == "--max_model_len" else (option,)
+        own.add_argument(*names, dest=option, metavar="VALUE", help=text)
+    for option, text in _FLAGS.items():
+        own.add_argument(option, dest=option, nargs="?", const=True, type=boolean, metavar="BOOL", help=text)
 
     where = parser.add_argument_group("where")
     where.add_argument("--host", metavar="HOST", help="the address to listen on")
@@ -295,7 +331,10 @@ def _parser(prog: str, positional: bool) -> _Parser:
         help="be ready only while it is",
     )
     for option, (kind, _) in _IDLE.items():
-        parser.add_argument(option, dest=option, type=kind, help=argparse.SUPPRESS)
+        if option in _IDLE_FLAGS:
+            parser.add_argument(option, dest=option, nargs="?", const=True, type=kind, help=argparse.SUPPRESS)
+        else:
+            parser.add_argument(option, dest=option, type=kind, help=argparse.SUPPRESS)
     return parser
 
 
@@ -321,7 +360,14 @@ def parse(
         raise ArgumentError(f"unknown: {' '.join(unknown)}; mizzen serve --help lists what there is")
     if unknown:
         warnings.append(f"unknown arguments are ignored: {' '.join(unknown)}")
-    settings = {option.lstrip("-"): given.pop(option) for option in _SETTINGS if option in given}
+    settings = {option.lstrip("-"): given.pop(option) for option in (*_SETTINGS, *_FLAGS) if option in given}
+    if model_id := given.pop("model_id", None):
+        given["model_dir"] = f"hf://{model_id}"
+    if "upstream" in settings or "upstream_command" in settings:
+        given.setdefault("runtime", "upstream")
+        given.setdefault("model_dir", ".")
+    if positional and not given.get("model_dir"):
+        raise ArgumentError("MODEL is missing: a folder, a file, an address, or code; see mizzen serve --help")
     given.setdefault("ssl_certfile", environ.get("KSERVE_TLS_CERT_FILE") or None)
     given.setdefault("ssl_keyfile", environ.get("KSERVE_TLS_KEY_FILE") or None)
     arguments = Arguments(**given, named="model_name" in given, settings=settings, warnings=warnings)
