@@ -17,6 +17,7 @@ from sklearn.utils import validation
 from mizzen.serve.runtimes import sklearn_shortcuts
 
 FEATURES, LABELS = load_iris(return_X_y=True)
+WRONG = (FEATURES[:, :2], np.full((1, 4), np.nan), np.zeros(4), np.zeros((0, 4)))
 
 
 @pytest.fixture(autouse=True)
@@ -39,23 +40,22 @@ def own(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_answers_stay_what_they_were(fitted):
-    before = [
-        fitted.predict(FEATURES),
-        fitted.predict(FEATURES[:1].astype(np.float32)),
-        fitted.decision_function(FEATURES),
-    ]
+    def asked():
+        found = [fitted.predict(FEATURES), fitted.predict(FEATURES[:1].astype(np.float32))]
+        return [*found, fitted.decision_function(FEATURES)], [refusal(wrong) for wrong in WRONG]
+
+    def refusal(wrong) -> str:
+        with pytest.raises((ValueError, IndexError)) as caught:
+            fitted.predict(wrong)
+        return f"{type(caught.value).__name__}: {caught.value}"
+
+    before, refused = asked()
     sklearn_shortcuts.install()
     sklearn_shortcuts.settle(fitted)
-    after = [
-        fitted.predict(FEATURES),
-        fitted.predict(FEATURES[:1].astype(np.float32)),
-        fitted.decision_function(FEATURES),
-    ]
+    after, refused_after = asked()
     for one, other in zip(before, after, strict=True):
         np.testing.assert_array_equal(one, other)
-    for wrong, says in ((FEATURES[:, :2], "features"), (np.full((1, 4), np.nan), "NaN"), (np.zeros(4), "2D")):
-        with pytest.raises(ValueError, match=says):
-            fitted.predict(wrong)
+    assert refused == refused_after
 
 
 def test_tables_are_still_looked_at():
