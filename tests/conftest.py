@@ -11,6 +11,9 @@ from hypothesis import HealthCheck, settings
 settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("unhurried")
 
+# A model cache is a user's, and no test may use what another left there; tests of the cache name their own.
+os.environ["MIZZEN_MODEL_CACHE"] = ""
+
 ALLOWED = Path(__file__).parent / "allowed_skips.txt"
 
 

@@ -14,17 +14,35 @@ Answer = Callable[[BaseHTTPRequestHandler], None]
 
 
 class Site:
-    """``site.answers[path]`` answers a GET of ``path``; ``site.requests`` are those that came, with their headers."""
+    """``site.answers[path]`` answers a GET of ``path``; ``site.requests`` are those that came, with their headers.
+
+    ``heads`` and ``posts`` are the same for the other methods, and ``otherwise`` answers what none of them does.
+    ``over`` is set in the end, for answers that wait.
+    """
 
     def __init__(self) -> None:
         self.answers: dict[str, Answer] = {}
+        self.heads: dict[str, Answer] = {}
+        self.posts: dict[str, Answer] = {}
+        self.otherwise: Answer | None = None
+        self.over = threading.Event()
         self.requests: list[tuple[str, dict[str, str]]] = []
         site = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
+                self._answer(site.answers, b"no such thing")
+
+            def do_HEAD(self) -> None:
+                self._answer(site.heads, b"")
+
+            def do_POST(self) -> None:
+                self._answer(site.posts, b"no such thing")
+
+            def _answer(self, answers: dict[str, Answer], otherwise: bytes) -> None:
                 site.requests.append((self.path, {name.lower(): value for name, value in self.headers.items()}))
-                answer = site.answers.get(self.path.partition("?")[0], send(b"no such thing", status=404))
+                missing = site.otherwise or send(otherwise, status=404)
+                answer = answers.get(self.path.partition("?")[0], missing)
                 try:
                     answer(self)
                 except (BrokenPipeError, ConnectionResetError):
@@ -53,6 +71,7 @@ class Site:
         return f"http://{host}:{self.port}{path}"
 
     def stop(self) -> None:
+        self.over.set()
         self.server.shutdown()
         self.server.server_close()
         self._thread.join()

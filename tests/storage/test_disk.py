@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from storage.hub import served
 from storage.served import Site, send, tarball
 
 SCRIPT = """
@@ -65,6 +66,27 @@ def test_a_file_that_fills_the_disk(site: Site, tmp_path: Path, isolation: list[
     else:
         assert f"{site.url('/m.bin')}: no space left to write {disk}/" in last
         assert last.endswith(": 0 bytes free")
+
+
+def test_a_cache_without_room_is_done_without(
+    site: Site, tmp_path: Path, isolation: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.answers["/m.bin"] = served(bytes(2 << 20), ETag='"1"')
+    monkeypatch.setenv("MIZZEN_MODEL_CACHE", str(tmp_path / "disk" / "cache"))
+    status, _, left = on_disk(isolation, tmp_path / "disk", "size=1m", site.url("/m.bin"), tmp_path / "out")
+    assert (status, left) == ("status 0", ["cache"])
+    assert (tmp_path / "out" / "m.bin").stat().st_size == 2 << 20
+
+
+def test_a_disk_with_room_for_one_copy(
+    site: Site, tmp_path: Path, isolation: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the cache and the model do not share, as for root, two copies would be needed."""
+    site.answers["/m.bin"] = served(bytes(2 << 20), ETag='"1"')
+    disk = tmp_path / "disk"
+    monkeypatch.setenv("MIZZEN_MODEL_CACHE", str(disk / "cache"))
+    status, _, left = on_disk(isolation, disk, "size=3m", site.url("/m.bin"), disk / "out")
+    assert (status, left) == ("status 0", ["cache", "out"])
 
 
 def test_an_archive_that_fills_the_disk(site: Site, tmp_path: Path, isolation: list[str]) -> None:

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from mizzen.storage import StorageError, Transfer, download, fetch
-from mizzen.storage.web import STALL_SECONDS
+from mizzen.storage.settings import STALL_SECONDS
+from storage.hub import served
 from storage.served import Site, files_in, in_turn, send, tarball
 
 MODEL = bytes(range(256)) * 300
@@ -289,6 +290,70 @@ def stranger() -> Iterator[int]:
 def test_a_server_of_another_protocol(stranger: int, tmp_path: Path) -> None:
     uri = f"http://127.0.0.1:{stranger}/m.bin?sig=S3cr3t"
     assert "does not answer in HTTP (BadStatusLine)" in failure(uri, tmp_path / "out")
+
+
+def test_a_download_goes_on_where_it_broke_off(site: Site, tmp_path: Path) -> None:
+    whole = served(MODEL, ETag='"1"')
+    site.answers["/m.bin"] = in_turn(send(MODEL[:1000], length=len(MODEL), ETag='"1"'), send(b"", status=503), whole)
+    seen: list[Transfer] = []
+    assert files_in(download(site.url("/m.bin"), tmp_path, progress=seen.append)) == {"m.bin": MODEL}
+    asked = [(headers.get("range"), headers.get("if-range")) for _, headers in site.requests]
+    assert asked == [(None, None), ("bytes=1000-", '"1"'), ("bytes=1000-", '"1"')]
+    assert [each.trouble for each in seen if each.trouble] == [
+        f"the download was cut off after 1000 of {len(MODEL)} bytes",
+        "HTTP request failed with status code 503",
+    ]
+    assert seen[-1].done == len(MODEL)
+
+
+@pytest.mark.parametrize(
+    "then",
+    [
+        served(b"new" * 1000, ETag='"2"'),
+        send(b"new" * 1000, ETag='"2"'),
+        send(b"", status=416),
+        send(MODEL[5:], status=206, Content_Range=f"bytes 5-{len(MODEL) - 1}/{len(MODEL)}", ETag='"1"'),
+        send(MODEL[1000:], status=206, Content_Range=f"bytes 1000-{len(MODEL) - 1}/99", ETag='"1"'),
+        send(MODEL[1000:], status=206, Content_Range="nonsense", ETag='"1"'),
+    ],
+    ids=["another length", "changed", "shorter", "another part", "another size", "nonsense"],
+)
+def test_what_does_not_continue_it_is_not_put_behind_it(site: Site, tmp_path: Path, then: object) -> None:
+    cut = send(MODEL[:1000], length=len(MODEL), ETag='"1"')
+    new = b"new" * 1000
+    site.answers["/m.bin"] = in_turn(cut, then, send(new, ETag='"2"'))  # type: ignore[arg-type]
+    assert files_in(download(site.url("/m.bin"), tmp_path)) == {"m.bin": new}
+
+
+def test_a_server_that_does_not_send_parts_sends_it_all_again(site: Site, tmp_path: Path) -> None:
+    site.answers["/m.bin"] = in_turn(send(MODEL[:1000], length=len(MODEL), ETag='"1"'), send(MODEL, ETag='"1"'))
+    seen: list[Transfer] = []
+    assert files_in(download(site.url("/m.bin"), tmp_path, progress=seen.append)) == {"m.bin": MODEL}
+    assert seen[-1].done == len(MODEL)
+
+
+def test_a_weak_etag_permits_no_continuation(site: Site, tmp_path: Path) -> None:
+    site.answers["/m.bin"] = in_turn(
+        send(MODEL[:1000], length=len(MODEL), ETag='W/"1"'), send(MODEL[::-1], ETag='W/"1"')
+    )
+    assert files_in(download(site.url("/m.bin"), tmp_path)) == {"m.bin": MODEL[::-1]}
+    assert all("range" not in headers for _, headers in site.requests)
+
+
+def test_a_server_that_breaks_off_again_and_again(site: Site, tmp_path: Path) -> None:
+    """As long as a megabyte comes each time, there is no reason to give up."""
+    contents = os.urandom(5 << 20)
+
+    def cut(handler: BaseHTTPRequestHandler) -> None:
+        asked = handler.headers.get("Range")
+        start = int(asked.removeprefix("bytes=").rstrip("-")) if asked else 0
+        fields = {"Content-Range": f"bytes {start}-{len(contents) - 1}/{len(contents)}"} if asked else {}
+        part = contents[start : start + (1 << 20)]
+        send(part, status=206 if asked else 200, length=len(contents) - start, ETag='"1"', **fields)(handler)
+
+    site.answers["/m.bin"] = cut
+    assert files_in(download(site.url("/m.bin"), tmp_path)) == {"m.bin": contents}
+    assert len(site.requests) == 5
 
 
 # Redirects and credentials.

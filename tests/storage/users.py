@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import tempfile
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 _NOBODY = 65534
+_PR_SET_DUMPABLE = 4
+
+
+@contextmanager
+def place_for_all() -> Iterator[Path]:
+    """A folder that ordinary users may write, too. (Pytest closes its own to them whenever another run begins.)"""
+    with tempfile.TemporaryDirectory(prefix="mizzen-test-") as folder:
+        Path(folder).chmod(0o777)
+        yield Path(folder)
 
 
 def as_nobody(part: Callable[[], str]) -> str:
@@ -19,6 +32,8 @@ def as_nobody(part: Callable[[], str]) -> str:
                 os.setgroups([])
                 os.setgid(_NOBODY)
                 os.setuid(_NOBODY)
+                # Else its own files in /proc belong to root, as after every change of the user.
+                ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 1, 0, 0, 0)
             result = part()
         except BaseException:
             result = traceback.format_exc()

@@ -8,8 +8,6 @@ import logging.config
 from collections.abc import Mapping
 from pathlib import Path
 
-import yaml
-
 from mizzen.serve.errors import ServeError
 
 
@@ -39,6 +37,8 @@ def _from_file(file: Path) -> None:
         if file.suffix == ".json":
             logging.config.dictConfig(json.loads(file.read_text()))
         elif file.suffix in (".yaml", ".yml"):
+            import yaml  # only this needs it
+
             logging.config.dictConfig(yaml.safe_load(file.read_text()))
         else:
             logging.config.fileConfig(file, disable_existing_loggers=False)

@@ -136,8 +136,23 @@ def found(model_dir: str, arguments: Arguments) -> Iterator[Source]:
     if model_dir.startswith("file://"):
         yield find.source(download(model_dir), arguments, os.environ)
         return
-    with tempfile.TemporaryDirectory(prefix="mizzen-model-") as folder:
+    with tempfile.TemporaryDirectory(prefix="mizzen-model-", dir=_beside_cache()) as folder:
         yield find.source(download(model_dir, folder), arguments, os.environ)
+
+
+def _beside_cache() -> Path | None:
+    """A folder on the disk of the model cache, where a model that is cached need not be copied; None without one."""
+    from mizzen.storage.cache import folder_of
+
+    cache = folder_of(os.environ)
+    if cache is None:
+        return None
+    place = cache.parent / "serving"
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return None
+    return place
 
 
 def _end_before_ready(number: int, frame: FrameType | None) -> None:

@@ -9,24 +9,27 @@ from __future__ import annotations
 
 import http.client
 import json
+import re
 import socket
 import ssl
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cached_property
-from pathlib import Path
+from types import MappingProxyType
 from urllib.parse import SplitResult, quote, urljoin
 
 from mizzen import __version__
 from mizzen.storage.errors import StorageError, TransientError
 from mizzen.storage.proxy import Proxy, proxy_for
+from mizzen.storage.settings import bundles
 from mizzen.storage.uris import basic_authorization, one_line, parts_of, scheme_of, shown
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _MAX_REDIRECTS = 10
 _CONNECT_SECONDS = 10.0
+_CHUNK = 256 << 10
+_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
 _PORTS = {"http": 80, "https": 443}
-# KServe's default for the mount point of its bundle of authorities.
-_BUNDLE_FOLDER = "/etc/ssl/custom-certs"
+NOTHING: Mapping[str, str] = MappingProxyType({})
 # What stands in a request line as it is; "%" because an address is often escaped already.
 _SAFE = "!#$%&'()*+,/:;=?@[]~"
 
@@ -34,28 +37,41 @@ _SAFE = "!#$%&'()*+,/:;=?@[]~"
 class Connector:
     """Fetches addresses as the environment says: its proxies, authorities and credentials.
 
-    ``stall`` is the longest silence of a server that is accepted, in seconds.
+    Args:
+        stall: the longest silence of a server that is accepted, in seconds.
+        service: what the servers are called towards people.
     """
 
-    def __init__(self, environ: Mapping[str, str], stall: float) -> None:
+    def __init__(self, environ: Mapping[str, str], stall: float, service: str = "HTTP") -> None:
         self._environ = environ
+        self._service = service
         self.stall = stall
 
-    def get(self, url: str) -> tuple[http.client.HTTPResponse, str]:
+    def get(
+        self, url: str, *, headers: Mapping[str, str] = NOTHING, secrets: Mapping[str, str] = NOTHING
+    ) -> tuple[http.client.HTTPResponse, str]:
         """Send a GET, follow redirects, and return the last response and its address.
+
+        Args:
+            headers: fields for every server on the way.
+            secrets: fields for the host of ``url`` alone.
 
         Raises:
             TransientError: there was no answer; another try may have more luck.
             StorageError: the address, a certificate, the proxy or the redirects are wrong.
         """
         began_safe = parts_of(url).scheme == "https"
+        first = parts_of(url).hostname or ""
         users: dict[str, str] = {}
         for _ in range(_MAX_REDIRECTS + 1):
             parts = parts_of(url)
             host = parts.hostname or ""
             users.setdefault(host, basic_authorization(parts))
             withheld = began_safe and parts.scheme != "https"
-            response = self._request(parts, {} if withheld else self._credentials(host, users[host]))
+            credentials = {} if withheld else self._credentials(host, users[host])
+            if host == first and not withheld:
+                credentials |= {name.lower(): value for name, value in secrets.items()}
+            response = self._request(parts, {**{name.lower(): value for name, value in headers.items()}, **credentials})
             if response.status not in _REDIRECTS:
                 return response, url
             location = response.headers.get("Location", "")
@@ -66,7 +82,7 @@ class Connector:
     @cached_property
     def _tls(self) -> ssl.SSLContext:
         context = ssl.create_default_context()
-        for variable, bundle in _bundles(self._environ):
+        for variable, bundle in bundles(self._environ):
             try:
                 if bundle.is_dir():
                     context.load_verify_locations(capath=bundle)
@@ -77,13 +93,13 @@ class Connector:
                 raise StorageError(f"cannot read the authorities in {bundle}, set by {variable}: {reason}") from error
         return context
 
-    def _request(self, parts: SplitResult, credentials: Mapping[str, str]) -> http.client.HTTPResponse:
+    def _request(self, parts: SplitResult, given: Mapping[str, str]) -> http.client.HTTPResponse:
         host, port = parts.hostname or "", parts.port or _PORTS[parts.scheme]
         proxy = proxy_for(parts.scheme, host, port, self._environ)
         target = quote(parts.path or "/", safe=_SAFE) + (f"?{quote(parts.query, safe=_SAFE)}" if parts.query else "")
         headers = {"User-Agent": f"mizzen/{__version__}", "Accept": "*/*", "Accept-Encoding": "identity"}
-        headers = {name: value for name, value in headers.items() if name.lower() not in credentials}
-        headers |= credentials
+        headers = {name: value for name, value in headers.items() if name.lower() not in given}
+        headers |= given
         if proxy and parts.scheme == "http":
             authority = f"[{host}]" if ":" in host else host
             target = f"http://{authority}{'' if port == 80 else f':{port}'}{target}"
@@ -99,7 +115,7 @@ class Connector:
             return connection.getresponse()
         except (OSError, http.client.HTTPException, ValueError) as error:
             connection.close()
-            raise _failure(error, where, connected, self.stall) from None
+            raise _failure(error, self._service, where, connected, self.stall) from None
 
     def _connection(self, scheme: str, host: str, port: int, proxy: Proxy | None) -> http.client.HTTPConnection:
         at = (proxy.host, proxy.port) if proxy else (host, port)
@@ -142,18 +158,41 @@ def _target(url: str, location: str, status: int) -> str:
     return url
 
 
-def _bundles(environ: Mapping[str, str]) -> list[tuple[str, Path]]:
-    found = []
-    if environ.get("CA_BUNDLE_CONFIGMAP_NAME") or environ.get("CA_BUNDLE_VOLUME_MOUNT_POINT"):
-        folder = environ.get("CA_BUNDLE_VOLUME_MOUNT_POINT") or _BUNDLE_FOLDER
-        found.append(("CA_BUNDLE_VOLUME_MOUNT_POINT", Path(folder) / "cabundle.crt"))
-    if environ.get("REQUESTS_CA_BUNDLE"):
-        found.append(("REQUESTS_CA_BUNDLE", Path(environ["REQUESTS_CA_BUNDLE"])))
-    return found
+def chunks(response: http.client.HTTPResponse, done: int, total: int | None, stall: float) -> Iterator[bytes]:
+    """The body as it comes in, from ``done`` up to ``total`` bytes.
+
+    Raises :class:`TransientError` when fewer come.
+    """
+    while total is None or done < total:
+        try:
+            chunk = response.read1(_CHUNK if total is None else min(_CHUNK, total - done))
+        except TimeoutError:
+            raise TransientError(f"the download stopped after {done} bytes: nothing came for {stall:g} s") from None
+        except (OSError, http.client.HTTPException, ValueError):
+            expected = f"{done} of {total}" if total else f"{done}"
+            raise TransientError(f"the download was cut off after {expected} bytes") from None
+        if not chunk:
+            break
+        done += len(chunk)
+        yield chunk
+    if total is not None and done < total:
+        raise TransientError(f"the download was cut off after {done} of {total} bytes")
 
 
-def _failure(error: Exception, where: str, connected: bool, stall: float) -> StorageError:
-    failed = f"Failed to connect to HTTP endpoint {where}"
+def position_of(response: http.client.HTTPResponse) -> tuple[int, int | None] | None:
+    """Where the part of a file begins that came with status 206, and how large the file is, if both are told."""
+    found = _RANGE.fullmatch(response.headers.get("Content-Range", "").strip())
+    return (int(found[1]), None if found[2] == "*" else int(found[2])) if found else None
+
+
+def retry_after(response: http.client.HTTPResponse) -> float:
+    """How many seconds a server asks to be left in peace; 0 if it does not say, or names a date."""
+    text = response.headers.get("Retry-After", "").strip()
+    return float(text) if text.isdecimal() else 0.0
+
+
+def _failure(error: Exception, service: str, where: str, connected: bool, stall: float) -> StorageError:
+    failed = f"Failed to connect to {service} endpoint {where}"
     match error:
         case ssl.SSLCertVerificationError():
             return StorageError(

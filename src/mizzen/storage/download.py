@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import importlib
 import os
-import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import cast
 
 from mizzen.storage.errors import StorageError
+from mizzen.storage.hosts import service_of
 from mizzen.storage.patterns import Patterns
 from mizzen.storage.progress import Progress
 from mizzen.storage.provider import Fetched, Order, Provider
-from mizzen.storage.uris import one_line, parts_of, scheme_of, shown
+from mizzen.storage.settings import scrubbed
+from mizzen.storage.uris import one_line, scheme_of, shown
 
 # Imported when a model needs them: TLS alone costs more than all else that an initializer imports.
 _PROVIDERS = {
@@ -26,21 +27,21 @@ _PROVIDERS = {
     "file": "local",
     "http": "web",
     "https": "web",
+    "s3": "s3",
+    "gs": "gcs",
+    "hf": "huggingface",
+    "pvc": "local",
 }
-_SUPPORTED = "local paths, file:// and http(s)://"
+_SUPPORTED = "local paths, file://, http(s)://, s3://, gs://, hf://, Azure Blob Storage, git repositories and pvc://"
 _NOT_YET = {
-    "gs": "Google Cloud Storage",
-    "s3": "S3",
     "hdfs": "HDFS",
     "webhdfs": "HDFS over HTTP",
-    "hf": "Hugging Face",
     "modelscope": "ModelScope",
     "oci": "OCI images",
     "oci+native": "OCI images",
     "oci+modelcar": "OCI images",
     "oci+fetch": "OCI images",
 }
-_AZURE = re.compile(r"\.(blob|file)\.core\.windows\.net$|\.z\d{1,2}\.(blob|file)\.storage\.azure\.net$")
 
 
 def download(
@@ -54,8 +55,9 @@ def download(
     """Make the model at ``uri`` available in a folder, and return that folder.
 
     Args:
-        uri: a path, ``file://``, ``http://`` or ``https://``. One archive (``.tar``, ``.tar.gz``, ``.tgz``,
-            ``.tar.bz2``, ``.tar.xz``, ``.zip``) is unpacked.
+        uri: a path, ``file://``, ``http(s)://``, ``s3://``, ``gs://``, ``hf://``, the ``https://`` address of a blob
+            in Azure or of a git repository, or ``pvc://`` where the claim is mounted. One archive (``.tar``,
+            ``.tar.gz``, ``.tgz``, ``.tar.bz2``, ``.tar.xz``, ``.zip``) is unpacked.
         out_dir: where to; made if missing. Without it a local model is answered by its own path (which may be a file),
             and a remote one comes into a new temporary folder that is the caller's to remove.
         allow_patterns, ignore_patterns: shell patterns on relative paths; of a local folder only the names at its top
@@ -83,31 +85,25 @@ def fetch(
     try:
         patterns = Patterns.of(allow_patterns, ignore_patterns, environ)
         order = Order(text, Path(out_dir) if out_dir is not None else None, patterns, progress, environ)
-        return _provider(text).fetch(order)
+        return _provider(text, environ).fetch(order)
     except StorageError as error:
-        raise StorageError(f"{shown(text) or 'empty URI'}: {one_line(str(error))}") from error
+        reason = one_line(scrubbed(str(error), environ))
+        raise StorageError(f"{shown(text) or 'empty URI'}: {reason}") from error
     except OSError as error:
         where = f" ({error.filename})" if error.filename else ""
         raise StorageError(one_line(f"{shown(text)}: {error.strerror or error}{where}")) from error
 
 
-def _provider(uri: str) -> Provider:
+def _provider(uri: str, environ: Mapping[str, str]) -> Provider:
     scheme = scheme_of(uri)
     later = _NOT_YET.get(scheme)
-    if scheme == "https":
-        later = _https_service(uri)
+    module = _PROVIDERS.get(scheme) if uri else None
+    if module == "web":
+        service = service_of(uri, environ)
+        later = "Azure Files" if service == "azure files" else later
+        module = "web" if service == "azure files" else service
     if later:
         raise StorageError(f"{scheme}:// ({later}) is not supported yet; supported are {_SUPPORTED}")
-    if scheme == "pvc":
-        raise StorageError("a pvc:// volume is mounted into the pod by its controller, and cannot be downloaded")
-    if not uri or scheme not in _PROVIDERS:
+    if module is None:
         raise StorageError(f"Cannot recognize storage type; supported are {_SUPPORTED}")
-    return cast(Provider, importlib.import_module(f"mizzen.storage.{_PROVIDERS[scheme]}"))
-
-
-def _https_service(uri: str) -> str | None:
-    """The service that KServe sees behind an ``https`` address and does not fetch as one file."""
-    parts = parts_of(uri)
-    if azure := _AZURE.search(parts.hostname or ""):
-        return "Azure Blob Storage" if "blob" in azure[0] else "Azure Files"
-    return "a git repository" if parts.path.rstrip("/").endswith(".git") else None
+    return cast(Provider, importlib.import_module(f"mizzen.storage.{module}"))

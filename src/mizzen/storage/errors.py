@@ -21,7 +21,14 @@ class StorageError(MizzenError):
 
 
 class TransientError(StorageError):
-    """A failure that may pass by itself, so that another try is worth its time."""
+    """A failure that may pass by itself, so that another try is worth its time.
+
+    ``retry_after`` is how many seconds the server asked to be left in peace; 0 when it said nothing.
+    """
+
+    def __init__(self, message: str, retry_after: float = 0.0) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 @contextmanager

@@ -73,7 +73,8 @@ def _fetch(source: str, target: str, console: Console) -> None:
 def _amount(fetched: Fetched) -> str:
     if fetched.links:
         return f"{fetched.links} {'entry' if fetched.links == 1 else 'entries'} linked"
-    return f"{fetched.files} {'file' if fetched.files == 1 else 'files'}, {size(fetched.bytes)}"
+    amount = f"{fetched.files} {'file' if fetched.files == 1 else 'files'}, {size(fetched.bytes)}"
+    return f"{amount} from the cache" if fetched.cached else amount
 
 
 @contextmanager

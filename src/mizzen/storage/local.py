@@ -1,4 +1,4 @@
-"""Models on a file system that this process sees: a path, or ``file://`` with one.
+"""Models on a file system that this process sees: a path, ``file://`` with one, or a claim that is mounted.
 
 Nothing is copied. The target gets a symbolic link for each top-level entry, so it costs nothing and the model stays
 where its owner updates it; only an archive, when it is all there is, is unpacked. Names that begin with a dot are
@@ -15,10 +15,13 @@ from mizzen.storage.errors import StorageError, writing
 from mizzen.storage.provider import Fetched, Order, nothing_found
 from mizzen.storage.uris import Kind, kind_of, scheme_of
 
+# Where KServe's controller mounts a claim for the initializer.
+_CLAIM = Path("/mnt/pvc")
+
 
 def fetch(order: Order) -> Fetched:
     """Link the model into ``out_dir``; without one, the answer is the path itself."""
-    path = _path(order.uri)
+    path = _claimed(order.uri) if scheme_of(order.uri) == "pvc" else _path(order.uri)
     _require(path)
     entries = _entries(path)
     if order.out_dir is None:
@@ -63,6 +66,21 @@ def _path(uri: str) -> Path:
     return Path(text)
 
 
+def _claimed(uri: str) -> Path:
+    """Where the path of ``pvc://claim/path`` is in a pod whose controller has mounted the claim for its initializer."""
+    claim, _, path = uri.partition("://")[2].partition("/")
+    if not claim:
+        raise StorageError("the address names no claim: it is written pvc://claim/path")
+    if ".." in path.split("/"):
+        raise StorageError("a path in a claim must not lead out of it")
+    if not _CLAIM.is_dir():
+        raise StorageError(
+            f"a claim's volume is mounted into the pod by its controller, and there is none at {_CLAIM}: outside of a "
+            "pod, name the path of the files themselves"
+        )
+    return _CLAIM / path
+
+
 def _require(path: Path) -> None:
     try:
         path.stat()
@@ -75,6 +93,8 @@ def _require(path: Path) -> None:
 
 
 def _missing(path: Path) -> str:
+    if path.is_relative_to(_CLAIM):
+        return f"Cannot locate source uri {path} for PVC"
     if path.is_symlink():
         return f"{path} is a link to {path.readlink()}, and that does not exist here"
     if not path.is_absolute():

@@ -21,7 +21,7 @@ class Transfer(NamedTuple):
     """One report: ``done`` of ``total`` bytes (``None``: not known) of the file ``name`` after ``seconds``.
 
     ``action`` is ``download`` or ``unpack``. ``finished`` is set on the last report of a transfer that succeeded.
-    ``trouble`` says why a transfer begins again, and is otherwise empty.
+    ``trouble`` says why a transfer begins again, ``notice`` what else a person should know; otherwise both are empty.
     """
 
     action: str
@@ -31,6 +31,7 @@ class Transfer(NamedTuple):
     seconds: float
     finished: bool = False
     trouble: str = ""
+    notice: str = ""
 
     @property
     def rate(self) -> float:
@@ -38,6 +39,8 @@ class Transfer(NamedTuple):
         return self.done / self.seconds if self.seconds > 0 else 0.0
 
     def __str__(self) -> str:
+        if self.notice:
+            return f"{one_line(self.name)}: {self.notice}"
         if self.trouble:
             return f"{self.action} {one_line(self.name)}: {self.trouble}; trying again"
         amount = size(self.done)
@@ -84,7 +87,7 @@ class Console:
         self._unfinished = False
 
     def __call__(self, transfer: Transfer) -> None:
-        if not self._in_place or transfer.trouble:
+        if not self._in_place or transfer.trouble or transfer.notice:
             self.line(str(transfer))
             return
         # A line wider than the terminal would wrap, and the carriage return would renew only its last part.

@@ -27,13 +27,15 @@ class Order(NamedTuple):
 class Fetched(NamedTuple):
     """Where the model is and how much of it was put there: ``files`` with ``bytes`` in all, or ``links`` to it.
 
-    All three are 0 when nothing was asked to be put anywhere.
+    All three are 0 when nothing was asked to be put anywhere. ``cached`` tells that all of it was here already, and
+    nothing but the question whether it still is the same went over the network.
     """
 
     path: Path
     files: int = 0
     bytes: int = 0
     links: int = 0
+    cached: bool = False
 
 
 class Provider(Protocol):

@@ -46,6 +46,12 @@ def shown(uri: str) -> str:
     return one_line(uri)
 
 
+def without_secrets(url: str) -> str:
+    """An ``http(s)`` address without its user, password and fragment, which say nothing about what it leads to."""
+    parts = parts_of(url)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2], fragment="").geturl()
+
+
 def one_line(text: str) -> str:
     """``text`` with everything that a terminal or a log line would not print as it stands written as an escape."""
     return "".join(

@@ -28,6 +28,8 @@ def source(path: Path, arguments: Arguments, environ: Mapping[str, str]) -> Sour
     Raises:
         LoadError: there is nothing.
     """
+    if arguments.runtime == "upstream":
+        return Single(single(path, arguments))
     if path.is_dir() and not arguments.runtime:
         if mlserver.found(path):
             return mlserver.MLServerRepository(path, arguments.isolation)
