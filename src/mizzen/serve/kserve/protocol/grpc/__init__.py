@@ -1,0 +1,1 @@
+"""The gRPC messages of the V2 protocol."""
