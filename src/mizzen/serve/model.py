@@ -8,6 +8,7 @@ share one call. :class:`~mizzen.serve.generation.GenerativeModel` is ``generate`
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -88,6 +89,10 @@ class Servable:
         platform: the framework, as metadata names it: ``sklearn``, ``onnxruntime_onnx``.
         inputs, outputs: as far as they are known once loaded.
         reads_headers: whether it is to be given the request's header fields.
+        files: the files of code of somebody's own that it is made of.
+        explains: whether it answers the method ``explain``, too.
+        tell: set by whoever serves it; to be called, from any thread, with the reason why it cannot answer for now, and
+            with an empty one when it can again.
     """
 
     def __init__(self, name: str, version: str | None = None) -> None:
@@ -97,9 +102,15 @@ class Servable:
         self.inputs: list[TensorMetadata] = []
         self.outputs: list[TensorMetadata] = []
         self.reads_headers = False
+        self.files: set[Path] = set()
+        self.explains = False
+        self.tell: Callable[[str], None] | None = None
 
-    def load(self) -> None:
+    def load(self) -> Servable | None:
         """Get ready to answer. Blocking; called once, on a thread or before the server listens.
+
+        Returns:
+            the model that stands in this one's place from now on, loaded; nearly always None.
 
         Raises:
             LoadError: says which file, and why.

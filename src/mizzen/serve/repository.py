@@ -197,7 +197,8 @@ class Repository:
             before = dict(self._versions.get(name, {}))
             loaded: dict[str | None, Served] = {}
             for spec in specs:
-                served = Served(self._made(spec), spec.scheduling or self._scheduling, self._prepare, self._is_stuck)
+                model = await asyncio.to_thread(self._made, spec)  # it may import a framework
+                served = Served(model, spec.scheduling or self._scheduling, self._prepare, self._is_stuck)
                 if spec.version not in before:
                     self._versions.setdefault(name, {})[spec.version] = served
                     self._choose(name)

@@ -50,13 +50,10 @@ class Served:
         self.dormant = False
         self.metrics = ModelMetrics(model.name, model.version)
         self._told = stuck
-        self.lane: Lane | None
-        if isinstance(model, TensorModel):
-            self.lane = Batcher(model, self.metrics, scheduling, prepare, self.fail)
-        else:
-            self.lane = model.open_lane(self.metrics, scheduling, self.fail)
+        self._scheduling = scheduling
+        self._prepare = prepare
         self._unwell = False
-        model.tell = self.hear
+        self.lane: Lane | None = self._way_to(model)
 
     @property
     def ready(self) -> bool:
@@ -92,7 +89,11 @@ class Served:
             LoadError: it stays unavailable, with the reason.
         """
         try:
-            self.model.load()
+            other = self.model.load()
+            if other is not None:
+                if self.lane is not None:
+                    self.lane.close()
+                self.model, self.lane = other, self._way_to(other)
         except LoadError as error:
             self.state, self.reason = State.UNAVAILABLE, str(error)
             raise
@@ -100,6 +101,12 @@ class Served:
             self.state, self.reason = State.UNAVAILABLE, f"{type(error).__name__}: {error}"
             raise LoadError(f"model {self.model.name} cannot be loaded: {self.reason}") from error
         self.state, self.reason = State.READY, ""
+
+    def _way_to(self, model: Servable) -> Lane | None:
+        model.tell = self.hear
+        if isinstance(model, TensorModel):
+            return Batcher(model, self.metrics, self._scheduling, self._prepare, self.fail)
+        return model.open_lane(self.metrics, self._scheduling, self.fail)
 
     def sleep(self) -> None:
         """It stands for a model that was unloaded to make room."""

@@ -25,15 +25,15 @@ def build(spec: ModelSpec, environ: Mapping[str, str]) -> Servable:
     return CustomServable(spec.name, partial(make, spec, reference), spec.version, environ)
 
 
-def make(spec: ModelSpec, reference: importing.Reference) -> tuple[Model, set[Path]]:
-    """Import the class and call it.
+def make(spec: ModelSpec, reference: importing.Reference) -> tuple[Model | Servable, set[Path]]:
+    """Import the class and call it. It may also be a TensorModel, or a GenerativeModel.
 
     Raises:
         LoadError: in words, with the line of the user's own code.
     """
-    found, files = importing.load(reference, (Model,), BASE)
+    found, files = importing.load(reference, (Model, Servable), BASE)
     model = construct(found, spec)
-    if not hasattr(model, "ready"):
+    if isinstance(model, Model) and not hasattr(model, "ready"):
         raise LoadError(f"model {spec.name}: the __init__ of {found.__name__} must call super().__init__(name)")
     return model, files
 

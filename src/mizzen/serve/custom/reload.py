@@ -12,7 +12,6 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-from mizzen.serve.custom.servable import CustomServable
 from mizzen.serve.errors import LoadError
 from mizzen.serve.repository import Repository
 
@@ -27,7 +26,7 @@ Stamp = dict[Path, tuple[int, int]]
 async def watch(repository: Repository, name: str, interval: float = INTERVAL) -> None:
     """Keep a model as its files are, until cancelled. A model that has no files is left alone."""
     model = repository.get(name).model
-    if not isinstance(model, CustomServable):
+    if not model.files:
         return
     files = set(model.files)
     seen = await asyncio.to_thread(stamp, files)
@@ -42,7 +41,7 @@ async def watch(repository: Repository, name: str, interval: float = INTERVAL) -
         seen = now
         await _anew(repository, name)
         model = repository.get(name).model
-        if isinstance(model, CustomServable) and model.files - files:
+        if model.files - files:
             files |= model.files
             seen = await asyncio.to_thread(stamp, files)
 

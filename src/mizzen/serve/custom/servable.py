@@ -37,7 +37,7 @@ AHEAD = 8
 STOP_WITHIN = 10.0
 
 # Returns the model and the files that it was made of.
-Make = Callable[[], tuple[Model, set[Path]]]
+Make = Callable[[], tuple[Model | Servable, set[Path]]]
 
 
 class CustomServable(Servable):
@@ -66,6 +66,8 @@ class CustomServable(Servable):
         self._folder: Path | None = None
         self._background: set[asyncio.Task[Any]] = set()
         self._stays = False
+        # What the class turned out to be, if it is a model of the server's own kinds.
+        self._other: Servable | None = None
 
     @classmethod
     def of(cls, model: Model, name: str | None = None) -> CustomServable:
@@ -74,7 +76,7 @@ class CustomServable(Servable):
         made._stays = True
         return made
 
-    def load(self) -> None:
+    def load(self) -> Servable | None:
         try:
             self.thread.call(self._load)
         except LoadError as error:
@@ -84,6 +86,9 @@ class CustomServable(Servable):
                 self.thread.close()
                 self.thread = ModelThread(self.name)
             raise
+        if self._other is not None:
+            self.thread.close()
+        return self._other
 
     def unload(self) -> None:
         self.finish()
@@ -104,6 +109,10 @@ class CustomServable(Servable):
         try:
             model, self.files = self._make()
             self._folder = min((file.parent for file in self.files), default=None)
+            if isinstance(model, Servable):
+                model.name, model.version, model.files = self.name, self.version, self.files
+                self._other = model.load() or model
+                return
             if not model.ready:
                 said = self._value(model.load())
                 model.ready = model.ready or said is not False
