@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
 
 import pytest
 
@@ -124,13 +123,10 @@ async def test_a_socket_that_was_bound_before_can_be_served(connect):
     await server.close(0)
 
 
-async def test_https(tmp_path):
-    certificate(tmp_path)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(tmp_path / "cert.pem", tmp_path / "key.pem")
+async def test_https(contexts):
+    context, trusting = contexts()
     server = Server(lambda exchange: exchange.respond(200, b"secret"))
     [(_, port)] = await server.listen("127.0.0.1", 0, ssl=context)
-    trusting = ssl.create_default_context(cafile=str(tmp_path / "cert.pem"))
     reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=trusting, server_hostname="localhost")
     writer.write(GET.encode() + b"nonsense\r\n\r\n")
     async with asyncio.timeout(10):
@@ -139,32 +135,3 @@ async def test_https(tmp_path):
     assert b"HTTP/1.1 400" in text
     writer.close()
     assert await server.close(5)
-
-
-def certificate(folder) -> None:
-    """A self-signed pair for localhost."""
-    import datetime
-
-    from cryptography import x509
-    from cryptography.hazmat.primitives import hashes, serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
-
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
-    now = datetime.datetime.now(datetime.UTC)
-    cert = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - datetime.timedelta(1))
-        .not_valid_after(now + datetime.timedelta(1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), False)
-        .add_extension(x509.BasicConstraints(True, None), True)
-        .sign(key, hashes.SHA256())
-    )
-    (folder / "cert.pem").write_bytes(cert.public_bytes(serialization.Encoding.PEM))
-    (folder / "key.pem").write_bytes(
-        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    )

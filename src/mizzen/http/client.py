@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import os
+import ssl as tls
 from collections.abc import AsyncIterable, AsyncIterator, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from mizzen.http.dial import BIND_ADDRESS, dial
@@ -43,12 +45,21 @@ class Timeouts:
     total: float | None = None
 
 
+class _Address(NamedTuple):
+    """Where a connection leads, and whose certificate it was opened with; empty without TLS."""
+
+    host: str
+    port: int
+    name: str
+
+
 class Client:
     """Sends requests and keeps connections, by address. Belongs to the event loop that first uses it.
 
     Args:
         max_idle: connections kept for each address.
         keep_alive: seconds for which an idle connection is kept; less than servers do, so that they seldom cross.
+        ssl: for ``https``.
         environ: where the cluster's gateway and the pod's own address are named.
     """
 
@@ -58,6 +69,7 @@ class Client:
         timeouts: Timeouts | None = None,
         max_idle: int = 64,
         keep_alive: float = 50.0,
+        ssl: tls.SSLContext | None = None,
         environ: Mapping[str, str] | None = None,
     ) -> None:
         self.timeouts = timeouts or Timeouts()
@@ -65,8 +77,9 @@ class Client:
         self._source = self._environ.get(BIND_ADDRESS) or None
         self._max_idle = max_idle
         self._keep_alive = keep_alive
-        self._idle: dict[tuple[str, int], list[Upstream]] = {}
-        self._address: dict[Upstream, tuple[str, int]] = {}
+        self._ssl = ssl
+        self._idle: dict[_Address, list[Upstream]] = {}
+        self._address: dict[Upstream, _Address] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
 
@@ -94,13 +107,18 @@ class Client:
             HttpError: no answer came; the class says why.
         """
         parts = urlsplit(url)
-        if parts.scheme != "http" or not parts.hostname or not url.isascii():
+        secure = parts.scheme == "https" and self._ssl is not None
+        if (parts.scheme != "http" and not secure) or not parts.hostname or not url.isascii():
             raise HttpError(f"this client speaks http:// to a host, not {url!r}")
-        destination = resolve(parts.hostname, parts.port or 80, self._environ)
+        standard = 443 if secure else 80
+        destination = resolve(parts.hostname, parts.port or standard, self._environ, standard)
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         fields = [(b"host", destination.authority.encode())]
         fields += headers or []
-        return await self.send(destination, method.encode(), target.encode(), fields, body, timeouts=timeouts)
+        name = parts.hostname if secure else ""
+        return await self.send(
+            destination, method.encode(), target.encode(), fields, body, name=name, timeouts=timeouts
+        )
 
     async def send(
         self,
@@ -111,6 +129,7 @@ class Client:
         body: Content = None,
         *,
         length: int | None = None,
+        name: str = "",
         timeouts: Timeouts | None = None,
     ) -> Response:
         """Send a request to an address as it is, and return its answer once the head is there.
@@ -118,6 +137,7 @@ class Client:
         Args:
             headers: all fields, ``host`` included, framing excluded.
             length: of a streamed body, where known; else it goes in chunks.
+            name: whose certificate is expected; without it there is no TLS.
 
         Raises:
             ConnectFailed: nothing was sent.
@@ -126,7 +146,7 @@ class Client:
         timeouts = timeouts or self.timeouts
         message = _head(method, target, headers, body, length)
         content: bytes | _Replay = body if isinstance(body, bytes) else b"" if body is None else _Replay(body)
-        address = (destination[0], destination[1])
+        address = _Address(destination[0], destination[1], name)
         loop = asyncio.get_running_loop()
         expires = None if timeouts.total is None else loop.time() + timeouts.total
         while True:
@@ -179,16 +199,22 @@ class Client:
                 await asyncio.wait((pump,))
             raise
 
-    async def _open(self, address: tuple[str, int], timeout: float) -> Upstream:
+    async def _open(self, address: _Address, timeout: float) -> Upstream:
         if self._closed:
             raise HttpError("the client is closed")
         upstream = await dial(
-            lambda: Upstream(self._release, self._forget), *address, source=self._source, timeout=timeout
+            lambda: Upstream(self._release, self._forget),
+            address.host,
+            address.port,
+            source=self._source,
+            timeout=timeout,
+            ssl=self._ssl if address.name else None,
+            name=address.name,
         )
         self._address[upstream] = address
         return upstream
 
-    def _take(self, address: tuple[str, int]) -> Upstream | None:
+    def _take(self, address: _Address) -> Upstream | None:
         """The connection that was used last, so that those not needed grow old and go."""
         kept = self._idle.get(address)
         while kept:

@@ -18,7 +18,7 @@ import httptools
 
 from mizzen.http.body import Body
 from mizzen.http.errors import Malformed
-from mizzen.http.exchange import Exchange
+from mizzen.http.exchange1 import Http1Exchange
 from mizzen.http.headers import Headers
 from mizzen.http.rules import check_head, check_size, too_large, without_upgrade
 
@@ -43,9 +43,10 @@ class Connection(asyncio.Protocol):
         self.write_paused = False
         self._handler = server.handler
         self._limits = server.limits
+        self._streaming = server.streaming
         self._transport: Any = None
         self._parser: httptools.HttpRequestParser | None = None
-        self._queue: deque[Exchange] = deque()
+        self._queue: deque[Http1Exchange] = deque()
         self._waiters: list[asyncio.Future[None]] = []
         self._reasons = 0
         # Deaf: the connection ends after what is queued, so nothing more is taken from it.
@@ -61,7 +62,7 @@ class Connection(asyncio.Protocol):
         self._heading = False
         self._fed = 0
         self._feed = 0
-        self._receiving: Exchange | None = None
+        self._receiving: Http1Exchange | None = None
         self._pieces: list[bytes] = []
         self._size = 0
         self._hosts = 0
@@ -176,12 +177,11 @@ class Connection(asyncio.Protocol):
             check_head(headers, version, self._hosts, self._coding, limits)
         if method == b"CONNECT":
             raise Malformed(501, "this server is no proxy: CONNECT is not served")
-        if self._length is not None and self._length > limits.body and not self.server.streaming:
-            raise Malformed(413, too_large(limits.body))
         length = (self._length or 0) if self._coding is None else None
-        exchange = Exchange(self, method, target, headers, length, parser.should_keep_alive(), modern)
+        exchange = Http1Exchange(self, method, target, headers, length, parser.should_keep_alive(), modern)
         self._receiving = exchange
-        if self.server.streaming:
+        streaming = self._streaming
+        if streaming and (streaming is True or self.server.streams(exchange)):
             exchange.received = length == 0
             exchange.stream = Body(
                 lambda: self._pause(_BODY_FULL),
@@ -189,6 +189,8 @@ class Connection(asyncio.Protocol):
                 (lambda: self._continue(exchange)) if self._expect else None,
             )
             self._open(exchange)
+        elif length is not None and length > limits.body:
+            raise Malformed(413, too_large(limits.body))
         elif self._expect and not self._queue:
             self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
@@ -279,11 +281,10 @@ class Connection(asyncio.Protocol):
             exchange.stream.fail(malformed)
             return
         if exchange is None:
-            exchange = Exchange(self, b"GET", b"", [], 0, False, True)
+            exchange = Http1Exchange(self, b"GET", b"", [], 0, False, True)
         exchange.keep_alive = False
         self._queue.append(exchange)
-        body, headers = self.server.refusal(malformed.status, str(malformed))
-        exchange.respond(malformed.status, body, headers)
+        exchange.refuse(malformed.status, str(malformed))
 
     def _decline_upgrade(self, rest: bytes) -> None:
         """Go on in HTTP/1.1: an offer to upgrade may be ignored (RFC 9110, section 7.8).
@@ -298,7 +299,7 @@ class Connection(asyncio.Protocol):
         self._parser = httptools.HttpRequestParser(self)
         self.data_received(head + rest)
 
-    def _open(self, exchange: Exchange) -> None:
+    def _open(self, exchange: Http1Exchange) -> None:
         queue = self._queue
         queue.append(exchange)
         if len(queue) > self._limits.pipelined:
@@ -309,11 +310,11 @@ class Connection(asyncio.Protocol):
             logger.exception("%s %r failed", exchange.method.decode(), exchange.target)
             exchange.fail()
 
-    def _continue(self, exchange: Exchange) -> None:
+    def _continue(self, exchange: Http1Exchange) -> None:
         if self._queue and self._queue[0] is exchange and not exchange.started and not self._transport.is_closing():
             self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
-    def persistence(self, exchange: Exchange) -> bytes:
+    def persistence(self, exchange: Http1Exchange) -> bytes:
         """Decide whether the connection outlives this answer, and the field that says so."""
         if not exchange.received:
             # Whoever answers before having read everything cannot find the next request. While the answer is being
@@ -327,7 +328,7 @@ class Connection(asyncio.Protocol):
             return b"connection: close\r\n"
         return b"" if exchange.modern else b"connection: keep-alive\r\n"
 
-    def put(self, exchange: Exchange, head: bytes, body: bytes, *, last: bool) -> None:
+    def put(self, exchange: Http1Exchange, head: bytes, body: bytes, *, last: bool) -> None:
         """Write if it is this exchange's turn, else keep it until it is."""
         queue = self._queue
         if queue[0] is not exchange:

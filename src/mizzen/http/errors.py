@@ -17,6 +17,18 @@ class Disconnected(HttpError):
     """The other end went away before its message was complete."""
 
 
+class Reset(Disconnected):
+    """The other end gave up this one message; the connection goes on. Only HTTP/2 has this.
+
+    Attributes:
+        code: why (RFC 9113, section 7).
+    """
+
+    def __init__(self, code: int, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
 class TimedOut(HttpError):
     """The other end took longer than it was given."""
 
