@@ -23,6 +23,19 @@ import uvloop
 import workload
 from workload import Item
 
+LAST_CHUNK = b"0\r\n\r\n"
+
+
+def joined(chunks: bytes) -> bytes:
+    """The body that came in chunks."""
+    pieces = []
+    at = 0
+    while size := int(chunks[at : chunks.index(b"\r\n", at)], 16):
+        start = chunks.index(b"\r\n", at) + 2
+        pieces.append(chunks[start : start + size])
+        at = start + size + 2
+    return b"".join(pieces)
+
 
 class Connection(asyncio.Protocol):
     """One client. Sends the next request as soon as its answer is in."""
@@ -32,6 +45,7 @@ class Connection(asyncio.Protocol):
         self.turn = first
         self.buffer = bytearray()
         self.need = 0
+        self.chunked = False
         self.sent = 0.0
         self.transport: Any = None
 
@@ -46,27 +60,33 @@ class Connection(asyncio.Protocol):
         self.transport.write(load.requests[self.turn])
 
     def data_received(self, data: bytes) -> None:
-        if self.need and len(self.buffer) + len(data) < self.need:
-            self.buffer += data
-            return
         if self.buffer:
-            data = bytes(self.buffer + data)
+            self.buffer += data
+            if len(self.buffer) < self.need or (self.chunked and not self.buffer.endswith(LAST_CHUNK)):
+                return
+            data = bytes(self.buffer)
         if not self.need:
             end = data.find(b"\r\n\r\n")
             if end < 0:
                 self.buffer = bytearray(data)
                 return
-            start = data.find(b"content-length: ", 0, end)
-            if start < 0:
-                start = data.lower().find(b"content-length: ", 0, end)
-                if start < 0:
-                    self.load.fail(f"an answer without content-length: {data[:end]!r}")
-                    return
-            self.need = end + 4 + int(data[start + 16 : data.find(b"\r", start)])
-        if len(data) < self.need:
+            head = data[:end].lower() + b"\r\n"
+            start = head.find(b"\r\ncontent-length: ")
+            self.chunked = start < 0
+            if not self.chunked:
+                self.need = end + 4 + int(head[start + 18 : head.find(b"\r", start + 2)])
+            elif b"\r\ntransfer-encoding: chunked" in head:
+                self.need = end + 4 + len(LAST_CHUNK)
+            else:
+                self.load.fail(f"an answer without an end: {head!r}")
+                return
+        if len(data) < self.need or (self.chunked and not data.endswith(LAST_CHUNK)):
             self.buffer = bytearray(data)
             return
-        if len(data) > self.need:
+        if self.chunked:
+            end = data.index(b"\r\n\r\n") + 4
+            data = data[:end] + joined(data[end:])
+        elif len(data) > self.need:
             self.load.fail("more bytes than the answer has")
             return
         self.need = 0

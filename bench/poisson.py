@@ -48,8 +48,8 @@ class Connection(asyncio.Protocol):
         if end < 0:
             self.buffer = data
             return
-        start = data.lower().find(b"content-length: ", 0, end)
-        if len(data) < end + 4 + int(data[start + 16 : data.find(b"\r", start)]):
+        start = data.lower().find(b"\r\ncontent-length: ", 0, end)
+        if len(data) < end + 4 + int(data[start + 18 : data.find(b"\r", start + 2)]):
             self.buffer = data
             return
         self.buffer = b""

@@ -30,7 +30,7 @@ CONNECTIONS = 16
 def measure(quick: bool, say: Say) -> list[Figure]:
     if shutil.which("h2load") is None:
         raise RuntimeError("h2load is missing; on Debian: apt-get install nghttp2-client")
-    count, seconds = (1, 1.0) if quick else (5, 4.0)
+    count, seconds = (1, 1) if quick else (5, 4)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         model = iris.train(folder)
@@ -38,7 +38,7 @@ def measure(quick: bool, say: Say) -> list[Figure]:
         (folder / "frame").write_bytes(_frame(items[0]))
         ours = servers.ours(model)
         peers = [
-            servers.kserve("kserve_sklearn.py", model),
+            servers.kserve("kserve_sklearn.py", model, grpc_too=True),
             servers.mlserver("mlserver_sklearn.SKLearnModel", model / "model.joblib", folder / "mlserver", False),
         ]
         sides = [ours, *(side for side in peers if side)]
@@ -83,7 +83,7 @@ def _check(side: Side, items: list[dict[str, Any]]) -> None:
                 raise RuntimeError(f"{side.name}: expected {item['expect']}, got {output}")
 
 
-def _rate(side: Side, frame: Path, seconds: float) -> float:
+def _rate(side: Side, frame: Path, seconds: int) -> float:
     _, others = servers.cores()
     command = ["h2load", "-t", str(min(2, len(others))), "-c", str(CONNECTIONS), "-m", "1", "-D", str(seconds)]
     command += ["--warm-up-time", "1", "-d", str(frame), "-H", "content-type: application/grpc", "-H", "te: trailers"]

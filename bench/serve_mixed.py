@@ -19,7 +19,7 @@ REQUESTS = 100_000
 WRONG = (
     ("/v2/models/iris/infer", "{", 400),
     ("/v2/models/iris/infer", '{"inputs": [{"name": "x", "shape": [3, 4], "datatype": "FP32", "data": [1, 2]}]}', 400),
-    ("/v2/models/iris/infer", '{"inputs": [{"name": "x", "shape": [1, 2], "datatype": "FP32", "data": [1, 2]}]}', 500),
+    ("/v2/models/iris/infer", '{"inputs": [{"name": "x", "shape": [1, 2], "datatype": "FP32", "data": [1, 2]}]}', 400),
     ("/v2/models/other/infer", '{"inputs": []}', 404),
     ("/v1/models/iris:predict", '{"instances": 3}', 400),
 )

@@ -31,7 +31,7 @@ def measure(quick: bool, say: Say) -> list[Figure]:
         for form, peers in (("JSON", [kserve, other]), ("binary", [kserve])):
             sides = [ours, *(side for side in peers if side)]
             with rates.running(sides):
-                found = rates.rounds(sides, folder / f"{form}.json", 4, count, seconds, sample=8)
+                found = rates.rounds(sides, folder / f"{form}.json", 4, count, seconds, sample=1 if quick else 8)
             figures += rates.compared(f"1 MiB of FP32, {form}", found, ours.name, TARGETS[form], say)
             figures[-1].note = rates.missing(sides) if form == "JSON" else ""
     return figures

@@ -66,7 +66,7 @@ def ours(model: str | Path, *more: str, name: str = "mizzen", called: str = "iri
     return Side(name, command, port, grpc, called)
 
 
-def kserve(script: str, model: Path, called: str = "iris") -> Side | None:
+def kserve(script: str, model: Path, called: str = "iris", grpc_too: bool = False) -> Side | None:
     """KServe's server with a model of ``bench/peers``; None where it is not installed."""
     python = interpreter("kserve")
     if python is None:
@@ -75,7 +75,7 @@ def kserve(script: str, model: Path, called: str = "iris") -> Side | None:
     # Its dependencies warn at every request; that would be its log, not its work.
     command = [python, "-W", "ignore", str(HERE / "peers" / script), "--model_dir", str(model)]
     command += ["--model_name", called, "--http_port", str(port), "--grpc_port", str(grpc)]
-    command += ["--enable_latency_logging", "false"]
+    command += ["--enable_latency_logging", "false", "--enable_grpc", str(grpc_too).lower()]
     return Side("KServe", command, port, grpc, called)
 
 

@@ -2,7 +2,8 @@
 
 import logging
 
-from kserve import InferOutput, InferResponse, Model, ModelServer, model_server
+from kserve import Model, ModelServer, model_server
+from kserve.utils.utils import get_predict_response
 
 
 class Identity(Model):
@@ -11,11 +12,7 @@ class Identity(Model):
         return self.ready
 
     def predict(self, payload, headers=None):
-        array = payload.inputs[0].as_numpy()
-        output = InferOutput("output-0", list(array.shape), payload.inputs[0].datatype)
-        raw = any(one.parameters and "binary_data_size" in one.parameters for one in payload.inputs)
-        output.set_data_from_numpy(array, binary_data=raw)
-        return InferResponse(payload.id, self.name, [output], use_binary_outputs=raw)
+        return get_predict_response(payload, payload.inputs[0].as_numpy(), self.name)
 
 
 model_server.parser.add_argument("--model_dir")

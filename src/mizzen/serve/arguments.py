@@ -7,6 +7,7 @@ be swallowed either. So an argument that changes nothing is named in a warning, 
 from __future__ import annotations
 
 import argparse
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
@@ -208,6 +209,7 @@ _FLAGS: dict[str, str] = {
 }
 
 
+@functools.cache
 def _parser(prog: str, positional: bool) -> _Parser:
     parser = _Parser(
         prog=prog,

@@ -6,6 +6,7 @@ and until a model is loaded a client is refused rather than left waiting.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import socket
 
@@ -18,12 +19,8 @@ def bind(host: str, port: int) -> socket.socket:
     Raises:
         ServeError: says why it cannot be had.
     """
-    try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    except socket.gaierror as error:
-        raise ServeError(f"{host} is no address: {error.strerror}") from None
-    family, kind, protocol, _, address = found[0]
-    bound = socket.socket(family, kind, protocol)
+    family, address = _address(host, port)
+    bound = socket.socket(family, socket.SOCK_STREAM)
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.bind(address)
@@ -32,6 +29,19 @@ def bind(host: str, port: int) -> socket.socket:
         raise ServeError(_why_not(error, host, port)) from None
     bound.setblocking(False)
     return bound
+
+
+def _address(host: str, port: int) -> tuple[socket.AddressFamily, tuple[object, ...]]:
+    """The family and address of a host; of one that is written as numbers without asking the system's resolver."""
+    for family in (socket.AF_INET, socket.AF_INET6):
+        with contextlib.suppress(OSError):
+            socket.inet_pton(family, host)
+            return family, (host, port)
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except (socket.gaierror, UnicodeError) as error:
+        raise ServeError(f"{host} is no address: {getattr(error, 'strerror', '') or error}") from None
+    return found[0][0], found[0][4]
 
 
 def url(bound: socket.socket, scheme: str) -> str:
