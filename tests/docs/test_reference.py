@@ -149,7 +149,7 @@ _EVERYTHING = {
                 "modelFormat": {"name": "sklearn"},
                 "storage": {"key": "k"},
                 "confidential": {"enabled": True},
-                "storageUri": "s3://x/y",
+                "storageUri": "hdfs://x/y",
             },
         },
     },

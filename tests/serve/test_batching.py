@@ -16,8 +16,9 @@ from mizzen.serve.errors import InvalidInput
 from mizzen.serve.lane import Call
 from mizzen.serve.model import Extras, Options, Tensor, TensorModel
 from mizzen.serve.placement import WINDOW
-from mizzen.serve.repository import Repository, Served
+from mizzen.serve.repository import Repository
 from mizzen.serve.scheduling import Scheduling
+from mizzen.serve.served import Served
 
 
 class Waiting(Call):

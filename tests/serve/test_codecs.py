@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from mizzen.serve import codecs, datatypes, lenient
+from mizzen.serve import codecs, datatypes, instances, lenient
 from mizzen.serve.errors import InvalidInput
 from mizzen.serve.model import Tensor
 
@@ -44,7 +44,7 @@ def test_a_tensor_survives_the_way_there_flat_and_nested(array):
 
 @given(numeric_arrays)
 def test_a_tensor_survives_the_way_back(array):
-    found = json.loads(codecs.encode_infer("m", None, "1", [Tensor("x", array)], None))["outputs"][0]
+    found = json.loads(codecs.encode_infer("m", None, "1", [Tensor("x", array)]))["outputs"][0]
     assert found["shape"] == list(array.shape)
     np.testing.assert_array_equal(np.array(found["data"], array.dtype).reshape(array.shape), array)
 
@@ -89,12 +89,15 @@ def test_any_json_is_a_request_or_is_refused_in_words(tensor, more):
 def test_any_bytes_are_rows_or_are_refused_in_words(data):
     for text in (data, b'{"instances": [' + data + b"]}", b'{"inputs": ' + data + b"}"):
         try:
-            tensors = codecs.decode_predict(text)
+            request = instances.decode_predict(text)
         except InvalidInput as error:
             assert str(error)
         else:
-            assert tensors
-            codecs.encode_predictions(tensors)
+            if request is None:
+                assert set(json.loads(text)).isdisjoint(("instances", "inputs"))
+            else:
+                assert request.inputs
+                instances.encode_predictions(request.inputs)
 
 
 def test_texts_keep_their_shape_where_it_fits_and_are_taken_where_it_does_not():

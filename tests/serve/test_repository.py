@@ -12,8 +12,9 @@ import pytest
 from mizzen.serve.errors import LoadError, ModelNotFound, ModelNotReady, QueueFull, VersionNotFound
 from mizzen.serve.lane import Call
 from mizzen.serve.model import Options, Tensor, TensorModel
-from mizzen.serve.repository import Repository, State
+from mizzen.serve.repository import Repository
 from mizzen.serve.scheduling import Scheduling
+from mizzen.serve.served import State
 from mizzen.serve.spec import ModelSpec
 
 

@@ -50,6 +50,8 @@ def find(router: Router, method: str, target: str):
         ("POST", "/v1/models/m%3Apredict", "/v1/models/{model}:predict", ("m",)),
         ("GET", "/v1/models/m:predict", "/v1/models/{model}", ("m:predict",)),
         ("GET", "http://host:80/v1/models/m", "/v1/models/{model}", ("m",)),
+        ("HEAD", "/v1/models/m", "/v1/models/{model}", ("m",)),
+        ("HEAD", "/v1/models/m:predict", "/v1/models/{model}", ("m:predict",)),
         ("GET", "/v2/models/m/versions/1", "/v2/models/{model}/versions/{version}", ("m", "1")),
     ],
 )
@@ -69,7 +71,8 @@ def test_what_is_found(router, method, target, template, found):
         ("GET", "//v1/models", NotFound),
         ("POST", "/v1/models", MethodNotAllowed),
         ("POST", "/v1/models/m:other", MethodNotAllowed),
-        ("HEAD", "/", MethodNotAllowed),
+        ("HEAD", "/nothing", NotFound),
+        ("OPTIONS", "/nothing", NotFound),
         ("GET", "/v1/models/", Redirect),
         ("GET", "/v1/models/m/", Redirect),
     ],

@@ -65,9 +65,9 @@ async def test_what_is_no_request_is_400_and_says_why(ask, body, text):
     assert text in answer.error
 
 
-async def test_what_predict_raises_is_500_with_its_text(ask):
+async def test_rows_that_the_model_cannot_take_are_400_with_its_text(ask):
     answer = await ask.predict("iris", [[1.0, 2.0]])
-    assert (answer.status, answer.error) == (500, "X has 2 features, but SVC is expecting 4 features as input.")
+    assert (answer.status, answer.error) == (400, "X has 2 features, but SVC is expecting 4 features as input.")
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import mizzen
+from mizzen.serve import about
 from mizzen.serve.errors import LoadError
 from mizzen.serve.model import Options, Tensor, TensorModel
 
@@ -18,7 +19,7 @@ ROWS = [[5.1, 3.5, 1.4, 0.2], [6.8, 2.8, 4.8, 1.4], [6.0, 3.4, 4.5, 1.6], [7.7, 
 @pytest.mark.parametrize(
     ("path", "body"),
     [
-        ("/v2", {"name": "mizzen", "version": mizzen.__version__, "extensions": []}),
+        ("/v2", {"name": "mizzen", "version": mizzen.__version__, "extensions": about.EXTENSIONS}),
         ("/v2/health/live", {"live": True}),
         ("/v2/health/ready", {"ready": True}),
         ("/v2/models", {"models": ["iris"]}),
@@ -28,7 +29,7 @@ ROWS = [[5.1, 3.5, 1.4, 0.2], [6.8, 2.8, 4.8, 1.4], [6.0, 3.4, 4.5, 1.6], [7.7, 
             {
                 "name": "iris",
                 "versions": None,
-                "platform": "",
+                "platform": "sklearn",
                 "inputs": [{"name": "input-0", "datatype": "FP64", "shape": [-1, 4]}],
                 "outputs": [{"name": "output-0", "datatype": "INT64", "shape": [-1]}],
             },
@@ -98,21 +99,31 @@ async def test_the_media_type_does_not_matter(ask, tensor, content_type):
     assert (await ask("POST", "/v2/models/iris/infer", body, headers)).status == 200
 
 
-@pytest.mark.parametrize("path", ["/v1/models/iris:predict", "/v2/models/iris/infer"])
+PATHS = ["/v1/models/iris:predict", "/v2/models/iris/infer"]
+
+
+@pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize(
-    ("headers", "text"),
+    ("media_type", "text"),
     [
-        (
-            {"inference-header-content-length": "12"},
-            "binary tensors are not supported yet: send the data within the JSON",
-        ),
-        ({"content-encoding": "gzip"}, "the body is compressed (gzip), which is not supported"),
-        ({"content-encoding": "identity"}, "Unrecognized request format: "),
+        ("image/png", "(the body is said to be image/png; this path takes JSON)"),
+        ("Text/Plain; charset=utf-8", "(the body is said to be text/plain; this path takes JSON)"),
+        ("application/octet-stream", "the header Inference-Header-Content-Length must say where that ends)"),
+        ("multipart/form-data; boundary=x", "multipart/form-data"),
     ],
 )
-async def test_a_body_of_another_kind_is_named(ask, path, headers, text):
-    answer = await ask("POST", path, b"\x1f\x8b\x08\x00", headers)
-    assert answer.status == 400 and answer.error.startswith(text)
+async def test_a_body_of_another_kind_is_named(ask, path, media_type, text):
+    answer = await ask("POST", path, b"\x1f\x8b\x08\x00", {"content-type": media_type})
+    assert answer.status == 400
+    assert answer.error.startswith("Unrecognized request format: ")
+    assert text in answer.error
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("media_type", ["application/json", "application/x-www-form-urlencoded"])
+async def test_a_media_type_that_is_no_news_is_not_named(ask, path, media_type):
+    answer = await ask("POST", path, b"\x1f\x8b\x08\x00", {"content-type": media_type})
+    assert answer.status == 400 and "the body is" not in answer.error
 
 
 async def test_outputs_that_are_asked_for(ask, tensor):
@@ -199,9 +210,9 @@ async def test_what_is_no_request_is_400_and_says_why(ask, body, text):
     assert len(answer.error) < 400
 
 
-async def test_what_predict_raises_is_500_with_its_text(ask, tensor):
+async def test_rows_that_the_model_cannot_take_are_400_with_its_text(ask, tensor):
     answer = await ask.infer("iris", tensor([[1.0, 2.0]]))
-    assert answer.status == 500
+    assert answer.status == 400
     assert answer.error == "X has 2 features, but SVC is expecting 4 features as input."
 
 
@@ -211,28 +222,36 @@ async def test_what_predict_raises_is_500_with_its_text(ask, tensor):
         ("GET", "/v2/models/other", 404, "Model with name other does not exist."),
         ("GET", "/v2/models/other/ready", 404, "Model with name other does not exist."),
         ("POST", "/v2/models/other/infer", 404, "Model with name other does not exist."),
-        ("GET", "/v2/models/iris/versions/1", 501, "Model versioning not supported yet."),
-        ("GET", "/v2/models/other/versions/1/ready", 501, "Model versioning not supported yet."),
-        ("POST", "/v2/models/iris/versions/1/infer", 501, "Model versioning not supported yet."),
+        ("GET", "/v2/models/iris/versions/1", 404, "Model with name iris has no version 1."),
+        ("GET", "/v2/models/other/versions/1/ready", 404, "Model with name other does not exist."),
+        ("POST", "/v2/models/iris/versions/1/infer", 404, "Model with name iris has no version 1."),
         ("GET", "/v2/models/iris/infer", 405, "/v2/models/iris/infer takes POST, not GET"),
         ("POST", "/v2/models/iris", 405, "/v2/models/iris takes GET, not POST"),
         ("DELETE", "/v2", 405, "/v2 takes GET, not DELETE"),
         ("GET", "/v2/nothing", 404, "nothing is served at /v2/nothing"),
         ("GET", "/v2/models/a/b/c", 404, "nothing is served at /v2/models/a/b/c"),
-        ("GET", "/v2/repository/index", 404, "nothing is served at /v2/repository/index"),
-        ("GET", "/docs", 404, "nothing is served at /docs"),
+        ("GET", "/v2/repository/index", 405, "/v2/repository/index takes POST, not GET"),
     ],
 )
 async def test_what_is_not_served(ask, method, path, status, text):
     answer = await ask(method, path)
     assert (answer.status, answer.error) == (status, text)
     if status == 405:
-        assert answer.headers["allow"] in ("GET", "POST")
+        assert answer.headers["allow"] in ("GET, HEAD, OPTIONS", "POST, OPTIONS")
 
 
-async def test_head_is_not_served(ask):
+async def test_head_is_served_where_get_is(ask):
     answer = await ask("HEAD", "/v2/health/ready")
-    assert (answer.status, answer.body, answer.headers["allow"]) == (405, b"", "GET")
+    assert (answer.status, answer.body, answer.headers["content-length"]) == (200, b"", "14")
+    answer = await ask("HEAD", "/v2/models/other")
+    assert (answer.status, answer.body) == (404, b"")
+
+
+async def test_options_tells_what_a_path_takes(ask):
+    answer = await ask("OPTIONS", "/v2/models/iris/infer")
+    assert (answer.status, answer.body, answer.headers["allow"]) == (204, b"", "POST, OPTIONS")
+    assert (await ask("OPTIONS", "/v2/models/iris")).headers["allow"] == "GET, HEAD, OPTIONS"
+    assert (await ask("OPTIONS", "/nothing")).status == 404
 
 
 async def test_a_trailing_slash_is_redirected(ask):

@@ -1,8 +1,9 @@
-"""Between JSON and arrays: both protocols' bodies, decoded straight into typed structures.
+"""Between V2's JSON and arrays, decoded straight into typed structures.
 
-The usual V2 body goes through msgspec once, each tensor's ``datatype`` choosing the type of its ``data``, and comes out
-as lists of numbers that numpy takes as they are. Whatever does not fit (nested data, numbers as strings, a wrong field)
-goes through :mod:`mizzen.serve.lenient`, which takes what KServe takes and explains the rest.
+The usual body goes through msgspec once, each tensor's ``datatype`` choosing the type of its ``data``, and comes out as
+lists of numbers that numpy takes as they are. Whatever does not fit (nested data, numbers as strings, a wrong field)
+goes through :mod:`mizzen.serve.lenient`, which takes what KServe takes and explains the rest; what is long goes through
+:mod:`mizzen.serve.numerals`, and what is no JSON at all, raw blocks after it, comes from :mod:`mizzen.serve.binary`.
 """
 
 from __future__ import annotations
@@ -14,13 +15,13 @@ import msgspec
 import numpy as np
 from msgspec import UNSET, Struct, UnsetType
 
-from mizzen.serve import datatypes, lenient
-from mizzen.serve.columns import columns
-from mizzen.serve.datatypes import NUMPY, Array, shaped
+from mizzen.serve import datatypes, lenient, numerals
+from mizzen.serve.asking import BINARY_OUTPUT
+from mizzen.serve.blocks import BINARY_SIZE, Blocks
+from mizzen.serve.datatypes import NUMPY, shaped
 from mizzen.serve.errors import InferenceError, InvalidInput
-from mizzen.serve.model import Tensor
-
-Parameters = dict[str, bool | int | float | str]
+from mizzen.serve.model import Parameters, Tensor
+from mizzen.serve.slices import Slices
 
 _DATA: dict[str, Any] = {"b": list[bool], "i": list[int], "u": list[int], "f": list[float], "O": list[str]}
 _TYPED = {
@@ -29,7 +30,7 @@ _TYPED = {
         [
             ("name", str),
             ("shape", list[int]),
-            ("data", _DATA[dtype.kind]),
+            ("data", _DATA[dtype.kind] | UnsetType, UNSET),
             ("parameters", Parameters | None, None),
         ],
         tag_field="datatype",
@@ -37,11 +38,13 @@ _TYPED = {
         gc=False,
     ): dtype
     for datatype, dtype in NUMPY.items()
-    if datatype != "FP16"  # the protocol has no JSON form for it
 }
+_DATATYPES = {dtype: datatype for datatype, dtype in NUMPY.items()}
 
 
-class _Requested(Struct, gc=False):
+class Requested(Struct, gc=False):
+    """An output that a request asks for."""
+
     name: str
     parameters: Parameters | None = None
 
@@ -53,19 +56,14 @@ class _InferRequest(Struct, gc=False):
     inputs: list[_INPUT]
     id: str | None = None
     parameters: Parameters | None = None
-    outputs: list[_Requested] | None = None
+    outputs: list[Requested] | None = None
 
 
-class _PredictRequest(Struct, gc=False):
-    instances: Any = UNSET
-    inputs: Any = UNSET
-
-
-class _Output(Struct, gc=False):
+class Output(Struct, gc=False):
     name: str
     shape: tuple[int, ...]
     datatype: str
-    parameters: None
+    parameters: Parameters | None
     data: list[Any]
 
 
@@ -73,20 +71,38 @@ class _InferResponse(Struct, gc=False):
     model_name: str
     model_version: str | None
     id: str
-    parameters: None
-    outputs: list[_Output]
+    parameters: Parameters | None
+    outputs: list[Output]
 
 
 class Infer(Struct, gc=False):
-    """A V2 request, decoded. ``outputs`` are the names it asks for; None is all."""
+    """A V2 request, decoded.
+
+    Attributes:
+        plain: it says nothing beside its id and its tensors, and they are numbers.
+    """
 
     id: str | None
     inputs: list[Tensor]
-    outputs: list[str] | None
+    parameters: Parameters | None
+    outputs: list[Requested] | None
+    plain: bool
+
+    @property
+    def wanted(self) -> list[str] | None:
+        """The names of the outputs that it asks for; None is all."""
+        return None if self.outputs is None else [output.name for output in self.outputs]
+
+    @property
+    def binary_output(self) -> bool:
+        """Whether outputs are to be raw blocks unless it says otherwise of them."""
+        return bool(self.parameters and self.parameters.get(BINARY_OUTPUT))
 
 
-def _plain(value: Any) -> Any:
+def plain_value(value: Any) -> Any:
     """For the encoder: what numpy leaves inside object arrays."""
+    if isinstance(value, np.longdouble):
+        return float(value)  # of which numpy has no Python number of its own
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, np.ndarray):
@@ -95,14 +111,13 @@ def _plain(value: Any) -> Any:
 
 
 _decode_infer = msgspec.json.Decoder(_InferRequest).decode
-_decode_predict = msgspec.json.Decoder(_PredictRequest).decode
-_encode = msgspec.json.Encoder(enc_hook=_plain).encode
+_encode = msgspec.json.Encoder(enc_hook=plain_value).encode
 
 _FLOAT32 = np.dtype(np.float32)
 _FLOAT32_MAX = float(np.finfo(np.float32).max)
 
 
-def decode_json(body: bytes) -> Any:
+def decode_json(body: bytes | memoryview) -> Any:
     """Any JSON value.
 
     Raises:
@@ -118,8 +133,11 @@ def decode_json(body: bytes) -> Any:
         raise InvalidInput(f"Unrecognized request format: {error}") from None
 
 
-def decode_infer(body: bytes, model: str) -> Infer:
+def decode_infer(body: bytes | memoryview, model: str, blocks: Blocks | None = None) -> Infer:
     """A V2 inference request.
+
+    Args:
+        blocks: the raw blocks that came with it.
 
     Raises:
         InvalidInput: says which input, and what is wrong with it.
@@ -128,21 +146,59 @@ def decode_infer(body: bytes, model: str) -> Infer:
         request = _decode_infer(body)
     except (ValueError, RecursionError):
         value = decode_json(body)
-        inputs = lenient.tensors(value, model)
-        return Infer(lenient.identifier(value), inputs, lenient.requested(value))
+        inputs = lenient.tensors(value, model, blocks)
+        outputs = lenient.requested(value)
+        wanted = None if outputs is None else [Requested(name, parameters) for name, parameters in outputs]
+        return Infer(lenient.identifier(value), inputs, value.get("parameters"), wanted, False)
     if not request.inputs:
         raise InvalidInput('Expected "inputs" to be a list of at least one tensor')
-    outputs = request.outputs
-    return Infer(
-        request.id,
-        [_tensor(item) for item in request.inputs],
-        None if outputs is None else [output.name for output in outputs],
-    )
+    plain = request.parameters is None and request.outputs is None
+    inputs = []
+    for item in request.inputs:
+        dtype = _TYPED[type(item)]
+        inputs.append(_tensor(item, dtype) if item.data is not UNSET else _raw(item, dtype, model, blocks))
+        if item.parameters is not None or dtype.char == "O":
+            plain = False
+            if blocks is not None and item.data is not UNSET and item.parameters and BINARY_SIZE in item.parameters:
+                raise lenient.both(item.name)
+    return Infer(request.id, inputs, request.parameters, request.outputs, plain)
 
 
-def _tensor(item: Any) -> Tensor:
-    dtype = _TYPED[type(item)]
-    data = item.data
+def decode_long(body: bytes, model: str) -> Slices[Infer]:
+    """The same, of a body so long that it is read in slices."""
+    try:
+        skeleton, texts = numerals.cut(body)
+        yield
+        if not texts:
+            raise numerals.Unusual
+        request = _decode_infer(skeleton)
+        inputs = []
+        for item in request.inputs:
+            dtype, data = _TYPED[type(item)], item.data
+            text = texts.pop(data[0], None) if data is not UNSET and len(data) == 1 else None
+            if text is None:
+                inputs.append(_raw(item, dtype, model, None) if data is UNSET else _tensor(item, dtype))
+                continue
+            if dtype.kind not in "fiu" or dtype.char == "e":
+                raise numerals.Unusual
+            array = yield from numerals.read(text, dtype)
+            inputs.append(Tensor(item.name, shaped(array.ravel(), item.shape, item.name), item.parameters))
+        if texts or not inputs:
+            raise numerals.Unusual
+        return Infer(request.id, inputs, request.parameters, request.outputs, False)
+    except (numerals.Unusual, ValueError, RecursionError):
+        return decode_infer(body, model)
+
+
+def _raw(item: Any, dtype: np.dtype[Any], model: str, blocks: Blocks | None) -> Tensor:
+    if blocks is None or not item.parameters or BINARY_SIZE not in item.parameters:
+        raise lenient.no_data(item.name, item.parameters, model, blocks)
+    array = blocks.take(item.name, item.parameters.pop(BINARY_SIZE), _DATATYPES[dtype], item.shape)
+    return Tensor(item.name, array, item.parameters or None)
+
+
+def _tensor(item: Any, dtype: np.dtype[Any]) -> Tensor:
+    data, shape = item.data, item.shape
     try:
         if dtype is _FLOAT32:
             if len(data) > 64:
@@ -152,45 +208,81 @@ def _tensor(item: Any) -> Tensor:
                 # Switching numpy's error state costs more than looking at a few numbers.
                 if data and (max(data) > _FLOAT32_MAX or min(data) < -_FLOAT32_MAX):
                     raise FloatingPointError
+                if len(shape) == 2 and shape[0] == 1 and shape[1] == len(data):
+                    # By far the most: one row. This is the quickest way to give it its shape.
+                    return Tensor(item.name, np.array([data], dtype), item.parameters)
                 array = np.array(data, dtype)
+        elif dtype.char == "O":
+            return Tensor(item.name, lenient.texts(np.array(data, dtype), shape), item.parameters)
+        elif dtype.char == "e":
+            raise lenient.no_half(item.name)
         else:
             array = np.array(data, dtype)
-            if dtype.kind == "O":
-                return Tensor(item.name, lenient.texts(array, item.shape))
     except OverflowError as error:
         raise InvalidInput(f"input '{item.name}': {error}") from None
     except FloatingPointError:
         raise InvalidInput(f"input '{item.name}': a value is too large for float32") from None
-    return Tensor(item.name, shaped(array, item.shape, item.name))
+    return Tensor(item.name, shaped(array, shape, item.name), item.parameters)
 
 
 def encode_infer(
-    model: str, version: str | None, request: str | None, outputs: list[Tensor], wanted: list[str] | None
+    model: str,
+    version: str | None,
+    request: str | None,
+    outputs: list[Tensor],
+    parameters: Parameters | None = None,
 ) -> bytes:
     """A V2 inference response; all keys, nulls included, in KServe's order.
 
     Args:
         request: the request's id; one is made up where it has none.
-        wanted: the outputs to give, in this order.
 
     Raises:
-        InvalidInput: a wanted output does not exist, or has no JSON form.
+        InvalidInput: an output has no JSON form.
         InferenceError: an output is of a type that the protocol does not know.
     """
-    if wanted is not None:
-        by_name = {tensor.name: tensor for tensor in outputs}
-        for name in wanted:
-            if name not in by_name:
-                raise InvalidInput(f"Unexpected inference output '{name}' for model '{model}'")
-        outputs = [by_name[name] for name in wanted]
     return _encode(
         _InferResponse(
-            model, version, make_id() if request is None else request, None, [_output(tensor) for tensor in outputs]
+            model,
+            version,
+            make_id() if request is None else request,
+            parameters,
+            [output(tensor) for tensor in outputs],
         )
     )
 
 
-def _output(tensor: Tensor) -> _Output:
+def encode_long(
+    model: str,
+    version: str | None,
+    request: str | None,
+    outputs: list[Tensor],
+    parameters: Parameters | None = None,
+) -> Slices[bytes]:
+    """The same, in slices."""
+    pieces: list[bytes] = []
+    for tensor in outputs:
+        if pieces:
+            pieces.append(b",")
+        datatype = name_of(tensor)
+        if datatype == "BYTES" or not numerals.plain(tensor.array):
+            pieces.append(_encode(output(tensor)))
+            yield
+            continue
+        # The empty list at the end is where the numbers go.
+        pieces.append(_encode(Output(tensor.name, tensor.array.shape, datatype, tensor.parameters, []))[:-3])
+        pieces += yield from numerals.write(tensor.array.reshape(-1))
+        pieces.append(b"}")
+    head = encode_infer(model, version, request, [], parameters)
+    return b"".join([head[:-2], *pieces, b"]}"])
+
+
+def name_of(tensor: Tensor) -> str:
+    """The datatype of an output that is to be written as JSON.
+
+    Raises:
+        InvalidInput, InferenceError: as :func:`encode_infer`.
+    """
     array = tensor.array
     datatype = datatypes.name(array.dtype)
     if datatype is None:
@@ -199,10 +291,16 @@ def _output(tensor: Tensor) -> _Output:
         raise InvalidInput(
             f"Sending FP16 data via JSON is not supported. Please use the binary data format for output {tensor.name}"
         )
+    return datatype
+
+
+def output(tensor: Tensor) -> Output:
+    array = tensor.array
+    datatype = name_of(tensor)
     data = array.ravel().tolist() if array.ndim != 1 else array.tolist()
     if datatype == "BYTES":
         data = [_text(value, tensor.name) for value in data]
-    return _Output(tensor.name, array.shape, datatype, None, data)
+    return Output(tensor.name, array.shape, datatype, tensor.parameters, data)
 
 
 def _text(value: Any, name: str) -> str:
@@ -210,96 +308,38 @@ def _text(value: Any, name: str) -> str:
         try:
             return value.decode()
         except UnicodeDecodeError:
-            raise InferenceError(f"output '{name}' holds bytes that are not UTF-8, which JSON cannot carry") from None
+            raise InferenceError(
+                f"output '{name}' holds bytes that are not UTF-8, which JSON cannot carry; ask for it as binary data"
+            ) from None
     return value if isinstance(value, str) else str(value)
+
+
+# Twelve digits.
+_FIRST, _LAST = 10**11, 10**12
 
 
 class _Ids:
     """Version 4 UUIDs, unique without being secret: one random part for the process, and a count.
 
-    A fresh random one costs a tenth of a whole request. The random part is drawn at first use, after any fork.
+    A fresh random one costs a tenth of a whole request. The random part is drawn at first use, after any fork. The
+    count has no other digits than decimal ones, which are written three times as fast as hexadecimal ones.
     """
 
     def __init__(self) -> None:
         self._prefix = ""
-        self._next = 0
+        self._next = _LAST
 
     def __call__(self) -> str:
-        if not self._prefix or self._next >= 1 << 48:
+        count = self._next
+        if count >= _LAST:
             drawn = uuid.uuid4()
-            self._prefix, self._next = str(drawn)[:24], drawn.node >> 1
-        self._next += 1
-        return f"{self._prefix}{self._next:012x}"
+            self._prefix = str(drawn)[:24]
+            count = _FIRST + drawn.node % (_LAST // 2)
+        self._next = count + 1
+        return self._prefix + str(count)
 
 
 make_id = _Ids()
-
-
-def decode_predict(body: bytes) -> list[Tensor]:
-    """A V1 predict request: ``inputs`` if it is there, else ``instances``.
-
-    Returns:
-        one tensor called ``instances``, or one for each column if the instances are objects.
-
-    Raises:
-        InvalidInput: says what is wrong.
-    """
-    try:
-        request = _decode_predict(body)
-    except (ValueError, RecursionError):
-        value = decode_json(body)
-        raise InvalidInput(f'the request must be a JSON object with a list "instances": {str(value)[:40]!r}') from None
-    key, rows = (
-        ("instances", request.instances) if isinstance(request.inputs, UnsetType) else ("inputs", request.inputs)
-    )
-    if isinstance(rows, UnsetType):
-        raise InvalidInput('the request needs "instances", a list of rows')
-    if not isinstance(rows, list):
-        raise InvalidInput(f'Expected "{key}" to be a list')
-    if not rows:
-        raise InvalidInput(f'Expected "{key}" to have at least one row')
-    return _rows(rows, key)
-
-
-def _rows(rows: list[Any], key: str) -> list[Tensor]:
-    first = rows[0]
-    if isinstance(first, dict) or (isinstance(first, list) and first and isinstance(first[0], dict)):
-        return columns(rows, key)
-    if isinstance(first, str):
-        return [Tensor("instances", np.array(rows, dtype=object))]
-    try:
-        array = np.array(rows)
-        if array.dtype.kind == "U":
-            # numpy would turn the numbers among texts into texts.
-            array = np.array(rows, dtype=object)
-    except (ValueError, OverflowError):
-        raise InvalidInput(f'"{key}" is ragged: {_ragged(rows)}') from None
-    return [Tensor("instances", array)]
-
-
-def _ragged(rows: list[Any]) -> str:
-    for at, row in enumerate(rows):
-        mine, first = (len(value) if isinstance(value, list) else None for value in (row, rows[0]))
-        if mine != first:
-            return f"row 0 has {_values(first)}, row {at} has {_values(mine)}"
-    return "lists within a row are not all of one length"
-
-
-def _values(count: int | None) -> str:
-    return "no list" if count is None else f"{count} value{'' if count == 1 else 's'}"
-
-
-def encode_predictions(outputs: list[Tensor]) -> bytes:
-    """A V1 predict response: the one output's rows, or objects if there are several (columns)."""
-    if len(outputs) == 1:
-        return _encode({"predictions": _listed(outputs[0].array)})
-    names = [tensor.name for tensor in outputs]
-    rows = zip(*(_listed(tensor.array) for tensor in outputs), strict=True)
-    return _encode({"predictions": [dict(zip(names, row, strict=True)) for row in rows]})
-
-
-def _listed(array: Array) -> Any:
-    return array.astype(str).tolist() if array.dtype.kind == "M" else array.tolist()
 
 
 def encode(value: Any) -> bytes:

@@ -16,9 +16,23 @@ class ServeError(MizzenError):
 
 
 class InvalidInput(ServeError):
-    """The request cannot be read as what its protocol asks for."""
+    """The request cannot be read as what its protocol asks for, or is not what the model takes."""
 
     status = 400
+
+    @property
+    def reason(self) -> str:
+        """The sentence, by the name that KServe's models know it by."""
+        return str(self)
+
+
+class BodyTooLarge(ServeError):
+    """A body is larger than the server takes, once it is no longer compressed."""
+
+    status = 413
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"the request's body is larger, uncompressed, than the {limit} bytes that this server takes")
 
 
 class ModelNotFound(ServeError):
@@ -43,7 +57,7 @@ class MethodNotAllowed(ServeError):
 
     def __init__(self, method: str, path: str, allowed: list[str]) -> None:
         super().__init__(f"{path} takes {' or '.join(allowed)}, not {method}")
-        self.allowed = allowed
+        self.allowed = list(allowed)
 
 
 class ModelNotReady(ServeError):
@@ -64,12 +78,12 @@ class Asleep(ModelNotReady):
 
 
 class ServerNotReady(ServeError):
-    """The server is about to end."""
+    """The server is about to end, or none of its models can answer."""
 
     status = 503
 
-    def __init__(self) -> None:
-        super().__init__("Server is not ready.")
+    def __init__(self, reason: str = "") -> None:
+        super().__init__("Server is not ready." + (f" {reason}" if reason else ""))
 
 
 class QueueFull(ServeError):

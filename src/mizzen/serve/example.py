@@ -65,13 +65,26 @@ def command(start: str, name: str, inputs: list[Input], protocol: Literal["v1", 
         start: the command up to the path: ``curl -s http://127.0.0.1:8080``.
         inputs: all that the model has; none if they are not known. V1 has no form for several, V2 is used for them.
     """
-    known = bool(inputs) and all(one.size <= _LONGEST for one in inputs)
     v2 = protocol == "v2" or len(inputs) > 1
     line = f"{start}/v2/models/{name}/infer" if v2 else f"{start}/v1/models/{name}:predict"
-    if not known:
+    found = body(inputs, "v2" if v2 else "v1")
+    if found is None:
         return f"{FILE} is to hold: {_V2_ROWS if v2 else _V1_ROWS}\n{line} -d @{FILE}"
-    body = {"inputs": [tensor for one in inputs for tensor in _tensors(one)]} if v2 else {"instances": _rows(inputs[0])}
-    return f"{line} -d {shlex.quote(json.dumps(body, ensure_ascii=False))}\n{NOTE}"
+    return f"{line} -d {shlex.quote(json.dumps(found, ensure_ascii=False))}\n{NOTE}"
+
+
+def body(inputs: list[Input], protocol: Literal["v1", "v2"]) -> dict[str, Any] | None:
+    """A request with one row of made-up values; None if the inputs are not known, or are too large to be typed in.
+
+    Of several inputs V1 takes a row as an object.
+    """
+    if not inputs or any(one.size > _LONGEST for one in inputs):
+        return None
+    if protocol == "v2":
+        return {"inputs": [tensor for one in inputs for tensor in _tensors(one)]}
+    if len(inputs) > 1:
+        return {"instances": [{one.name: _nested(one.value, one.one_row[1:]) for one in inputs}]}
+    return {"instances": _rows(inputs[0])}
 
 
 def _rows(one: Input) -> list[Any]:

@@ -11,13 +11,17 @@ from typing import Any
 
 import numpy as np
 
+from mizzen.serve.blocks import BINARY_SIZE, Blocks
 from mizzen.serve.datatypes import NUMPY, Array, shaped
 from mizzen.serve.errors import InvalidInput
-from mizzen.serve.model import Tensor
+from mizzen.serve.model import Parameters, Tensor
 
 
-def tensors(body: Any, model: str) -> list[Tensor]:
+def tensors(body: Any, model: str, blocks: Blocks | None = None) -> list[Tensor]:
     """The ``inputs`` of a decoded body.
+
+    Args:
+        blocks: the raw blocks that came with it.
 
     Raises:
         InvalidInput: says which input and what is wrong with it.
@@ -28,23 +32,23 @@ def tensors(body: Any, model: str) -> list[Tensor]:
     if not isinstance(inputs, list) or not inputs:
         raise InvalidInput('Expected "inputs" to be a list of at least one tensor')
     parameters(body.get("parameters"), "the request")
-    return [_tensor(item, at, model) for at, item in enumerate(inputs)]
+    return [_tensor(item, at, model, blocks) for at, item in enumerate(inputs)]
 
 
-def requested(body: Any) -> list[str] | None:
-    """The names in ``outputs``, or None where the request names none."""
+def requested(body: Any) -> list[tuple[str, Parameters | None]] | None:
+    """The names in ``outputs`` with their parameters, or None where the request names none."""
     outputs = body.get("outputs")
     if outputs is None:
         return None
     if not isinstance(outputs, list):
         raise InvalidInput('Expected "outputs" to be a list')
-    names = []
+    found = []
     for at, item in enumerate(outputs):
         if not isinstance(item, dict) or not isinstance(item.get("name"), str):
             raise InvalidInput(f"outputs[{at}] must be an object with a name")
         parameters(item.get("parameters"), f"outputs[{at}]")
-        names.append(item["name"])
-    return names
+        found.append((item["name"], item.get("parameters")))
+    return found
 
 
 def identifier(body: Any) -> str | None:
@@ -67,7 +71,31 @@ def parameters(value: Any, where: str) -> None:
             )
 
 
-def _tensor(item: Any, at: int, model: str) -> Tensor:
+def no_data(name: str, said: Parameters | None, model: str, blocks: Blocks | None) -> InvalidInput:
+    """What is wrong with an input without data."""
+    hint = ""
+    if blocks is None and said and BINARY_SIZE in said:
+        hint = (
+            f": its {BINARY_SIZE} tells of a raw block, but the request has no header Inference-Header-Content-Length"
+        )
+    elif blocks is not None:
+        hint = f": it has no {BINARY_SIZE} either"
+    return InvalidInput(f"'data' field is missing for input '{name}' for model '{model}'{hint}")
+
+
+def both(name: str) -> InvalidInput:
+    """What is wrong with an input that has data twice."""
+    return InvalidInput(f"input '{name}' has data, and a {BINARY_SIZE} for a raw block: it must have one of the two")
+
+
+def no_half(name: str) -> InvalidInput:
+    """What is wrong with FP16 in JSON."""
+    return InvalidInput(
+        f"Sending FP16 data via JSON is not supported. Please use the binary data format for input {name}"
+    )
+
+
+def _tensor(item: Any, at: int, model: str, blocks: Blocks | None) -> Tensor:
     if not isinstance(item, dict):
         raise InvalidInput(f"inputs[{at}] must be an object, not {_kind(item)}")
     name = item.get("name")
@@ -80,20 +108,24 @@ def _tensor(item: Any, at: int, model: str) -> Tensor:
         raise InvalidInput(f"{where}: {shown}; it is one of {', '.join(NUMPY)}")
     datatype = datatype.upper()
     shape = _shape(item.get("shape"), where)
-    parameters(item.get("parameters"), where)
+    said = item.get("parameters")
+    parameters(said, where)
     if "data" not in item:
-        raise InvalidInput(f"'data' field is missing for input '{name}' for model '{model}'")
+        if blocks is None or not said or BINARY_SIZE not in said:
+            raise no_data(name, said, model, blocks)
+        array = blocks.take(name, said.pop(BINARY_SIZE), datatype, shape)
+        return Tensor(name, array, said or None)
+    if blocks is not None and said and BINARY_SIZE in said:
+        raise both(name)
     data = item["data"]
     if not isinstance(data, list):
         raise InvalidInput(f"{where}: data must be a list, not {_kind(data)}")
     if datatype == "FP16":
-        raise InvalidInput(
-            f"Sending FP16 data via JSON is not supported. Please use the binary data format for input {name}"
-        )
+        raise no_half(name)
     array = _array(data, datatype, where)
     if datatype == "BYTES":
-        return Tensor(name, texts(array, shape))
-    return Tensor(name, shaped(array, shape, name))
+        return Tensor(name, texts(array, shape), said)
+    return Tensor(name, shaped(array, shape, name), said)
 
 
 def texts(array: Array, shape: list[int]) -> Array:

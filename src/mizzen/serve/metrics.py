@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from mizzen.serve.repository import Served
+    from mizzen.serve.served import Served
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
 # A request waits for the batch before it: well under KServe's first bucket when all is well.
@@ -62,6 +62,9 @@ class ModelMetrics:
         self.retried = 0
         self.refused = 0
         self.checked = 0
+        # Requests that ended in an error, and when one was last answered, on the clock of :func:`time.perf_counter`.
+        self.failed = 0
+        self.answered = 0.0
 
 
 HISTOGRAMS: tuple[tuple[str, str, Callable[[ModelMetrics], Histogram]], ...] = (

@@ -20,13 +20,20 @@ from functools import partial
 import msgspec
 
 from mizzen.http.server import Limits
+from mizzen.serve import crashes
 from mizzen.serve.arguments import Arguments
 from mizzen.serve.binding import url
 from mizzen.serve.errors import ServeError
+from mizzen.serve.forwarding import config as forwarding
+from mizzen.serve.generation import GenerativeModel
+from mizzen.serve.layouts.find import is_code
 from mizzen.serve.model import Servable
 from mizzen.serve.peers import Peers
-from mizzen.serve.repository import Repository, Served, Source
+from mizzen.serve.protocols.grpc.call import MessageLimits
+from mizzen.serve.relay import Relay
+from mizzen.serve.repository import Repository, Source
 from mizzen.serve.runtimes import registry
+from mizzen.serve.served import Served
 from mizzen.serve.server import ModelServer
 from mizzen.serve.spec import ModelSpec
 from mizzen.serve.threads import raise_to, share
@@ -85,19 +92,27 @@ class Process:
 
     def serve(self, channel: socket.socket | None = None) -> int:
         """Load, listen, serve. Returns the exit code."""
+        crashes.tell()
         repository = self._repository()
         # What is loaded now stays, so the collector need not look at it again and again. Requests leave no cycles, only
         # their number makes it run: often, that is a millisecond every few batches.
         gc.freeze()
         gc.set_threshold(COLLECT_AFTER)
         arguments = self._arguments
-        server = ModelServer(repository, Limits(body=arguments.max_request_bytes, keep_alive=arguments.keep_alive))
+        limits = Limits(body=arguments.max_request_bytes, keep_alive=arguments.keep_alive)
+        messages = MessageLimits(arguments.grpc_max_receive_message_length, arguments.grpc_max_send_message_length)
+        server = ModelServer(repository, limits, messages if arguments.enable_grpc else None)
         with asyncio.Runner(loop_factory=_new_loop) as runner:
             code = runner.run(self._serve(server, channel))
         if code:
             # A thread that is stuck in a model would keep the interpreter from ending.
             sys.stderr.flush()
             os._exit(code)
+        for served in repository:
+            try:
+                served.model.unload()  # somebody's own code may have something to put away
+            except Exception as error:
+                logger.warning("model %s did not stop cleanly: %s: %s", served.model.name, type(error).__name__, error)
         return code
 
     def tell_ready(self, what: str, greeting: str) -> None:
@@ -120,6 +135,8 @@ class Process:
             for model in start.models:
                 repository.take(model)
             return repository
+        if arguments.predictor_host:
+            forwarding.configure(forwarding.of_arguments(arguments))
         if not arguments.load_at_start:
             return repository
         errors = repository.load_all()
@@ -174,6 +191,10 @@ class Process:
                 for served in models:
                     if served.lane is not None:
                         served.lane.start()
+            if self._arguments.reload and is_code(self._arguments.model_dir or ""):
+                from mizzen.serve.custom import reload
+
+                background += [tasks.create_task(reload.watch(repository, name)) for name in repository.names]
             code = await ending
             for task in background:
                 task.cancel()
@@ -209,8 +230,12 @@ def greeting(models: Sequence[Served], url: str, docs: bool = False) -> str:
     lines = [f"{', '.join(names[:8])}{', ...' if len(names) > 8 else ''} listens on {url}."]
     if ready:
         model = ready[0]
-        inputs = [msgspec.convert(msgspec.to_builtins(one), example.Input) for one in model.inputs]
-        asked = example.command(f"curl -s {url}", model.name, inputs).splitlines()
+        if isinstance(model, GenerativeModel | Relay):
+            body = f'{{"model": "{model.name}", "prompt": "Once upon a time", "max_tokens": 20}}'
+            asked = [f"curl -s {url}/openai/v1/completions -d '{body}'"]
+        else:
+            inputs = [msgspec.convert(msgspec.to_builtins(one), example.Input) for one in model.inputs]
+            asked = example.command(f"curl -s {url}", model.name, inputs).splitlines()
         lines[0] += " Try:"
         lines += ["", *(f"  {line}" for line in asked)]
     if docs:

@@ -3,11 +3,15 @@
 Paths are written as templates, ``/v2/models/{model}/infer``; a parameter is one segment, percent-decoded, and may be
 followed by fixed text as in V1's ``{model}:predict``. What was found once is remembered by the bytes of the target, so
 a served model's route costs one look into a mapping.
+
+What is served with GET is served with HEAD, whose answers the transport sends without their bodies; and OPTIONS tells
+of any path what it takes.
 """
 
 from __future__ import annotations
 
 import re
+import typing
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -21,6 +25,24 @@ Answer = Callable[..., None]
 _REMEMBERED = 4096
 
 
+class Protocol(typing.Protocol):
+    """What answers some routes."""
+
+    def register(self, router: Router) -> None:
+        """Add its routes."""
+
+
+@typing.runtime_checkable
+class Documented(Protocol, typing.Protocol):
+    """What tells of its routes, too."""
+
+    def paths(self) -> dict[str, Any]:
+        """Its routes as OpenAPI's path items, by their templates."""
+
+    def schemas(self) -> dict[str, Any]:
+        """The schemas that they refer to, by their names."""
+
+
 class Redirect(Exception):
     """The same without its trailing slash is served."""
 
@@ -30,16 +52,24 @@ class Redirect(Exception):
 
 
 class Router:
+    """Attributes:
+    templates: what is served, as method and template, in the order of their coming.
+    """
+
     def __init__(self) -> None:
-        self._routes: list[tuple[str, re.Pattern[str], Answer]] = []
+        self._routes: list[tuple[str, re.Pattern[str], int, Answer]] = []
         self._found: dict[tuple[bytes, bytes], Callable[[Exchange], None]] = {}
+        self.templates: list[tuple[str, str]] = []
 
     def add(self, method: str, template: str, answer: Answer) -> None:
         """Serve ``template`` with ``answer(exchange, *parameters)``. The first that matches wins."""
+        self.templates.append((method, template))
         parts = re.split(r"(\{\w+\})", template)
+        fixed = sum(len(part) for part in parts if not part.startswith("{"))
         pattern = "".join("(.+)" if part.startswith("{") else re.escape(part) for part in parts)
         # A decoded segment may hold any character, a slash included, so segments are told apart by a NUL.
-        self._routes.append((method, re.compile(pattern.replace("/", "\0").replace("(.+)", "([^\0]+)")), answer))
+        compiled = re.compile(pattern.replace("/", "\0").replace("(.+)", "([^\0]+)"))
+        self._routes.append((method, compiled, fixed, answer))
 
     def find(self, exchange: Exchange) -> Callable[[Exchange], None]:
         """What answers this request.
@@ -58,31 +88,46 @@ class Router:
 
     def _search(self, method: str, target: str) -> Callable[[Exchange], None]:
         path, _, query = target.partition("?")
-        if path.startswith("http://"):  # a proxy's form of target (RFC 9112, section 3.2.2)
-            path = "/" + path.removeprefix("http://").partition("/")[2]
-        allowed = []
-        for verb, parameters, answer in self._matches(path):
-            if verb == method:
-                return partial(_call, answer, parameters)
-            allowed.append(verb)
-        if allowed:
-            raise MethodNotAllowed(method, unquote(path), sorted(set(allowed)))
+        if path.startswith(("http://", "https://")):  # a proxy's form of target (RFC 9112, section 3.2.2)
+            path = "/" + path.partition("://")[2].partition("/")[2]
+        matches = self._matches(path)
+        wanted = "GET" if method == "HEAD" else method
+        for verb, parameters, _, answer in matches:
+            if verb == wanted:
+                return _bound(answer, parameters)
+        if matches:
+            # Of templates that match, the one with more text of its own is meant: m:predict is no model's name.
+            most = max(fixed for _, _, fixed, _ in matches)
+            allowed = sorted({verb for verb, _, fixed, _ in matches if fixed == most})
+            error = MethodNotAllowed(method, unquote(path), allowed)
+            error.allowed = [*allowed, *(["HEAD"] if "GET" in allowed else ()), "OPTIONS"]
+            if method == "OPTIONS":
+                return partial(_options, error.allowed)
+            raise error
         if path.endswith("/") and len(path) > 1 and any(self._matches(path.rstrip("/"))):
             raise Redirect(path.rstrip("/") + (f"?{query}" if query else ""))
         raise NotFound(f"nothing is served at {unquote(path)}")
 
-    def _matches(self, path: str) -> list[tuple[str, tuple[Any, ...], Answer]]:
+    def _matches(self, path: str) -> list[tuple[str, tuple[Any, ...], int, Answer]]:
+        """The routes of a path: method, parameters, how much of the template is fixed text, and what answers."""
         segments = [unquote(segment) for segment in path.split("/")]
         if any("\0" in segment for segment in segments):
             return []
         decoded = "\0".join(segments)
         found = []
-        for verb, pattern, answer in self._routes:
+        for verb, pattern, fixed, answer in self._routes:
             match = pattern.fullmatch(decoded)
             if match:
-                found.append((verb, match.groups(), answer))
+                found.append((verb, match.groups(), fixed, answer))
         return found
 
 
-def _call(answer: Answer, parameters: tuple[Any, ...], exchange: Exchange) -> None:
-    answer(exchange, *parameters)
+def _bound(answer: Answer, parameters: tuple[Any, ...]) -> Callable[[Exchange], None]:
+    if len(parameters) == 1:
+        (only,) = parameters
+        return lambda exchange: answer(exchange, only)
+    return lambda exchange: answer(exchange, *parameters)
+
+
+def _options(allowed: list[str], exchange: Exchange) -> None:
+    exchange.respond(204, b"", b"allow: %b\r\n" % ", ".join(allowed).encode())

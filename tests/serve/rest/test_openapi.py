@@ -1,0 +1,130 @@
+"""The published document: complete, sound, and true under fire."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mizzen.serve.model import Options, Tensor, TensorMetadata
+from mizzen.serve.protocols.loading import Loading
+from mizzen.serve.protocols.v1 import V1
+from mizzen.serve.protocols.v2 import V2
+from mizzen.serve.repository import Repository
+from mizzen.serve.routing import Router
+
+from .conftest import Echo
+
+
+class Able(Echo):
+    """Takes anything, and explains it, too."""
+
+    def __init__(self, name: str, version: str | None = None) -> None:
+        super().__init__(name, version, [TensorMetadata("input-0", "FP32", [-1, 4])])
+        self.explains = True
+
+    def infer(self, inputs: list[Tensor], options: Options) -> list[Tensor]:
+        return [Tensor(tensor.name, tensor.array) for tensor in inputs]
+
+
+@pytest.fixture
+async def ask(serving):
+    return await serving(Able("one"), Able("two", "1"))
+
+
+async def test_every_route_of_ours_is_told_of_and_no_other(ask):
+    told = (await ask("GET", "/openapi.json")).json
+    documented = {(verb.upper(), path) for path, item in told["paths"].items() for verb in item}
+    router = Router()
+    for protocol in (V1(Repository()), V2(Repository()), Loading(Repository())):
+        protocol.register(router)
+    ours = set(router.templates) | {("GET", "/"), ("GET", "/metrics"), ("GET", "/openapi.json")}
+    assert {route for route in documented if not _openai(route[1])} == ours
+
+
+def _openai(path: str) -> bool:
+    return path.startswith("/openai/") or path in (
+        "/v1/completions",
+        "/v1/chat/completions",
+        "/v1/embeddings",
+        "/v1/rerank",
+    )
+
+
+def _refs(value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        for key, item in value.items():
+            if key == "$ref":
+                yield item
+            else:
+                yield from _refs(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _refs(item)
+
+
+async def test_references_lead_somewhere_and_names_are_unique(ask):
+    told = (await ask("GET", "/openapi.json")).json
+    schemas = told["components"]["schemas"]
+    assert {ref.removeprefix("#/components/schemas/") for ref in _refs(told)} == set(schemas)
+    names = [one["operationId"] for item in told["paths"].values() for one in item.values()]
+    assert len(set(names)) == len(names)
+    for item in told["paths"].values():
+        for one in item.values():
+            assert one["summary"] and not one["summary"].endswith(".")
+            assert {"200", "default"} <= set(one["responses"])
+
+
+async def test_the_models_are_its_examples(ask):
+    told = (await ask("GET", "/openapi.json")).json
+    [parameter] = told["paths"]["/v2/models/{model}/ready"]["get"]["parameters"]
+    assert parameter["examples"] == {"one": {"value": "one"}, "two": {"value": "two"}}
+
+
+async def test_schemathesis_finds_nothing(ask, tmp_path: Path):
+    """Requests made of the document, right ones and wrong ones, and every answer held against it.
+
+    What a right request is beyond its schema (a shape that fits its data) no schema can say, so that right ones are
+    taken is not checked; and for the requests to get past "no such model" the models' names are put into the document.
+    """
+    pytest.importorskip("schemathesis", reason="schemathesis is not installed")
+    told = (await ask("GET", "/openapi.json")).json
+    for path, item in list(told["paths"].items()):
+        if _openai(path) or path.endswith("/unload"):
+            del told["paths"][path]
+            continue
+        for one in item.values():
+            for parameter in one.get("parameters", ()):
+                if parameter["name"] == "model":
+                    parameter["schema"] = {"enum": ["two"] if "{version}" in path else ["one", "two"]}
+                    parameter.pop("examples", None)
+                elif parameter["name"] == "version":
+                    parameter["schema"] = {"enum": ["1"]}
+    document = tmp_path / "openapi.json"
+    document.write_text(json.dumps(told))
+    command = [sys.executable, "-m", "schemathesis.cli", "run", str(document)]
+    command += ["--url", f"http://127.0.0.1:{ask.port}", "--phases", "examples,coverage,fuzzing"]
+    command += ["--checks", "all", "--exclude-checks", "positive_data_acceptance"]
+    command += ["--max-examples", "25", "--seed", "7", "--no-color"]
+    process = await asyncio.create_subprocess_exec(
+        *command,
+        cwd=tmp_path,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        env={name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")},
+    )
+    try:
+        async with asyncio.timeout(120):
+            output, _ = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    assert process.returncode == 0, output.decode()
+    assert "No test cases" not in output.decode()
