@@ -43,6 +43,7 @@ class Arguments:
         load_at_start: whether models are loaded before the server listens, or each when it is told to.
         docs: whether ``/docs`` is served; None leaves it to where the server runs.
         access_log: ``off``, ``full``, or N for one request in so many.
+        access_log_format: ``kserve`` or ``json``.
         ssl_certfile, ssl_keyfile: both or neither; with them the server speaks HTTPS.
         predictor_host and what follows: for models that forward to another server.
         settings: arguments that are a runtime's own, by name.
@@ -74,6 +75,7 @@ class Arguments:
     reload: bool = False
     docs: bool | None = None
     access_log: str = "off"
+    access_log_format: str = "kserve"
     enable_latency_logging: bool = False
     configure_logging: bool = True
     log_config_file: str | None = None
@@ -169,7 +171,6 @@ def sampled(text: str) -> str:
 _IDLE: dict[str, tuple[Callable[[str], Any], tuple[Any, ...]]] = {
     "--max_threads": (int, ()),
     "--max_asyncio_workers": (int, ()),
-    "--access_log_format": (str, ()),
     "--event-loop": (str, ("auto", "uvloop")),
     "--protocol": (str, ("v1", "v2", "grpc-v2")),
     "--model_revision": (str, ()),
@@ -302,6 +303,7 @@ def _parser(prog: str, positional: bool) -> _Parser:
     told.add_argument(
         "--access_log", type=sampled, metavar="HOW", help="a line for each request: off, full, or N for one in N (off)"
     )
+    told.add_argument("--access_log_format", metavar="FORM", help="of these lines: kserve or json (kserve)")
     told.add_argument(
         "--enable_latency_logging", type=boolean, metavar="BOOL", help="a line with each request's times (false)"
     )
@@ -373,6 +375,9 @@ def parse(
     given.setdefault("ssl_certfile", environ.get("KSERVE_TLS_CERT_FILE") or None)
     given.setdefault("ssl_keyfile", environ.get("KSERVE_TLS_KEY_FILE") or None)
     arguments = Arguments(**given, named="model_name" in given, settings=settings, warnings=warnings)
+    if arguments.access_log_format not in ("kserve", "json"):
+        warnings.append(f"--access_log_format={arguments.access_log_format} has no effect: there are kserve and json")
+        arguments.access_log_format = "kserve"
     if (arguments.ssl_certfile is None) != (arguments.ssl_keyfile is None):
         raise ArgumentError("--ssl_certfile and --ssl_keyfile must be given together")
     if arguments.ssl_certfile is not None and arguments.http_port == 8080:

@@ -278,7 +278,8 @@ def _loaded(spec: ModelSpec) -> TensorModel:
     from mizzen.serve.runtimes import registry
 
     model: Servable = registry.build(spec, os.environ)
-    model = model.load() or model
+    other = model.load()
+    model = other if isinstance(other, Servable) else model
     if not isinstance(model, TensorModel):
         raise LoadError(f"model {spec.name} cannot run in a process of its own: it is none from tensors to tensors")
     return model

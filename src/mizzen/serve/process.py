@@ -28,6 +28,7 @@ from mizzen.serve.forwarding import config as forwarding
 from mizzen.serve.generation import GenerativeModel
 from mizzen.serve.layouts.find import is_code
 from mizzen.serve.model import Servable
+from mizzen.serve.observing import Observer
 from mizzen.serve.peers import Peers
 from mizzen.serve.protocols.grpc.call import MessageLimits
 from mizzen.serve.relay import Relay
@@ -93,6 +94,8 @@ class Process:
     def serve(self, channel: socket.socket | None = None) -> int:
         """Load, listen, serve. Returns the exit code."""
         crashes.tell()
+        if channel is not None and (board := crashes.share()) is not None:
+            Peers.show(channel, board)
         repository = self._repository()
         # What is loaded now stays, so the collector need not look at it again and again. Requests leave no cycles, only
         # their number makes it run: often, that is a millisecond every few batches.
@@ -101,7 +104,14 @@ class Process:
         arguments = self._arguments
         limits = Limits(body=arguments.max_request_bytes, keep_alive=arguments.keep_alive)
         messages = MessageLimits(arguments.grpc_max_receive_message_length, arguments.grpc_max_send_message_length)
-        server = ModelServer(repository, limits, messages if arguments.enable_grpc else None)
+        server = ModelServer(
+            repository,
+            limits,
+            messages if arguments.enable_grpc else None,
+            docs=bool(arguments.docs),
+            observers=_observers(arguments),
+            latency=arguments.enable_latency_logging,
+        )
         with asyncio.Runner(loop_factory=_new_loop) as runner:
             code = runner.run(self._serve(server, channel))
         if code:
@@ -210,6 +220,23 @@ async def _end_when_lost(peers: Peers, ending: asyncio.Future[int]) -> None:
     await peers.lost.wait()
     if not ending.done():
         ending.set_result(0)
+
+
+def _observers(arguments: Arguments) -> list[Observer]:
+    """Whoever is told of each request: nobody, unless it was asked for."""
+    found: list[Observer] = []
+    if arguments.access_log != "off":
+        from mizzen.serve.accesslog import AccessLog, as_json, as_kserve
+
+        every = 1 if arguments.access_log == "full" else int(arguments.access_log)
+        found.append(AccessLog(every, as_json if arguments.access_log_format == "json" else as_kserve))
+    if any(name.startswith("OTEL_") for name in os.environ):
+        from mizzen.serve import tracing
+
+        spans = tracing.from_environment(os.environ)
+        if spans is not None:
+            found.append(spans)
+    return found
 
 
 def make(spec: ModelSpec, environ: Mapping[str, str]) -> Servable:

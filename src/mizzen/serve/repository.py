@@ -8,7 +8,9 @@ loaded, and the old one finishes what it has taken.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
+import stat
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -352,9 +354,13 @@ class Repository:
 
 def _files(place: Path) -> int:
     """The bytes of a model's files, which is what most models take in memory."""
-    if place.is_file():
-        return place.stat().st_size
-    return sum(file.stat().st_size for file in place.rglob("*") if file.is_file())
+    files = [place] if place.is_file() else place.rglob("*")
+    total = 0
+    for file in files:
+        with contextlib.suppress(OSError):
+            found = file.stat()
+            total += found.st_size if stat.S_ISREG(found.st_mode) else 0
+    return total
 
 
 def _order(version: str | None) -> tuple[int, int, str]:

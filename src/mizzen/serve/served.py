@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 
 from mizzen.serve.batching import Batcher
+from mizzen.serve.crashes import Mark, named
 from mizzen.serve.errors import InvalidInput, LoadError
 from mizzen.serve.lane import Call, Lane
 from mizzen.serve.metrics import ModelMetrics
@@ -89,8 +90,8 @@ class Served:
             LoadError: it stays unavailable, with the reason.
         """
         try:
-            other = self.model.load()
-            if other is not None:
+            other = _load(self.model)
+            if isinstance(other, Servable):
                 if self.lane is not None:
                     self.lane.close()
                 self.model, self.lane = other, self._way_to(other)
@@ -128,6 +129,19 @@ class Served:
         self.state, self.reason, self._unwell = State.UNAVAILABLE, reason, False
         if self._told is not None:
             self._told(self, reason)
+
+
+def _load(model: Servable) -> Servable | None:
+    mark = Mark(model.name)
+    mark.begin()
+    try:
+        return named(_loaded, model.name)(model)
+    finally:
+        mark.close()
+
+
+def _loaded(model: Servable) -> Servable | None:
+    return model.load()
 
 
 class Dormant(Servable):

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from mizzen.serve.batching import Batcher
+from mizzen.serve.crashes import Mark
 from mizzen.serve.custom import chain
 from mizzen.serve.custom.answers import Answer, payload_answer, request_of, tensor_answer
 from mizzen.serve.custom.batched import Batched
@@ -74,6 +75,7 @@ class CustomLane(Lane):
     ) -> None:
         self._servable = servable
         self._metrics = metrics
+        self._mark = Mark(metrics.name)
         self._limits = scheduling
         self._stuck = stuck
         self._waiting: deque[Job] = deque()
@@ -119,6 +121,7 @@ class CustomLane(Lane):
             self._watch.cancel()
         if self._batcher is not None:
             self._batcher.close()
+        self._mark.close()
         self._servable.finish()
 
     def _take(self, call: Call) -> None:
@@ -152,6 +155,7 @@ class CustomLane(Lane):
             if not self._running:
                 self._heard = time.monotonic()
             self._running.add(job)
+            self._mark.begin()
             self._there.put(self._begin, job)
         if self._running and self._watch is None:
             self._look_later()
@@ -216,6 +220,8 @@ class CustomLane(Lane):
         self._heard = job.since = time.monotonic()
         if not more:
             self._running.discard(job)
+            if not self._running:
+                self._mark.end()
         if self._dead is not None:
             return
         if more and job.call.settled:

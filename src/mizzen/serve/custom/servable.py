@@ -111,7 +111,8 @@ class CustomServable(Servable):
             self._folder = min((file.parent for file in self.files), default=None)
             if isinstance(model, Servable):
                 model.name, model.version, model.files = self.name, self.version, self.files
-                self._other = model.load() or model
+                other = model.load()
+                self._other = other if isinstance(other, Servable) else model
                 return
             if not model.ready:
                 said = self._value(model.load())

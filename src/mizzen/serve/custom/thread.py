@@ -18,6 +18,7 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
+from mizzen.serve.crashes import named
 from mizzen.serve.threads import raise_to, share
 
 logger = logging.getLogger(__name__)
@@ -52,7 +53,12 @@ class ModelThread:
         with self._begun:
             if self.loop is None:
                 self.loop = _new_loop()
-                self._thread = threading.Thread(target=self._run, name=f"model {self._name}", daemon=True)
+                self._thread = threading.Thread(
+                    target=named(ModelThread._run, self._name),
+                    args=(self,),
+                    name=f"model {self._name}",
+                    daemon=True,
+                )
                 self._thread.start()
             return self.loop
 
