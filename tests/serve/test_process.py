@@ -118,6 +118,7 @@ async def test_what_keeps_it_from_serving_is_one_sentence_and_exit_code_1(start,
         words = {"iris": str(iris), "text": str(tmp_path), "taken": str(taken.getsockname()[1])}
         filled = [argument.format(**words) for argument in arguments]
         host = [] if "--host" in filled else ["--host", "127.0.0.1"]
+        host += [] if "--http_port" in filled else ["--http_port", "0"]
         process = start(*filled, *host)
         assert await process.ended() == 1
     [line] = process.lines

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import pytest
 
+from mizzen.serve.generation import EMBED, RERANK, Encoder
 from mizzen.serve.lane import Call, Lane
 from mizzen.serve.model import NO_OPTIONS, Options, Servable, Tensor, TensorMetadata, TensorModel
 from mizzen.serve.payloads import PayloadCall
@@ -49,6 +50,31 @@ class Answers(Echo):
     def infer(self, inputs: list[Tensor], options: Options) -> list[Tensor]:
         super().infer(inputs, options)
         return self._answer
+
+
+class Meaning(Encoder):
+    """Makes of a text its length and the number of its words, and likes documents that hold the query."""
+
+    methods = frozenset({EMBED, RERANK})
+
+    def __init__(self, name: str = "meaning") -> None:
+        super().__init__(name)
+        self.inputs = [TensorMetadata("input-0", "BYTES", [-1])]
+        self.outputs = [TensorMetadata("embedding", "FP32", [-1, 2])]
+
+    def load(self) -> None:
+        pass
+
+    def embed(self, texts: Sequence[str | list[int]]) -> tuple[np.ndarray, list[int]]:
+        words = [len(text.split()) if isinstance(text, str) else len(text) for text in texts]
+        return np.array([[len(text), count] for text, count in zip(texts, words, strict=True)], np.float32), words
+
+    def rerank(self, query: str, documents: Sequence[str]) -> tuple[np.ndarray, int]:
+        return np.array([float(query in document) for document in documents]), len(documents)
+
+    def predict(self, inputs: list[Tensor], options: Options) -> list[Tensor]:
+        vectors, _ = self.embed([str(text) for text in inputs[0].array.ravel()])
+        return [Tensor("embedding", vectors)]
 
 
 class Sleeper(Echo):

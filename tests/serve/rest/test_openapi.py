@@ -13,13 +13,23 @@ from typing import Any
 import pytest
 
 from mizzen.serve.model import Options, Tensor, TensorMetadata
+from mizzen.serve.openapi.document import document
 from mizzen.serve.protocols.loading import Loading
+from mizzen.serve.protocols.openai import OpenAI
 from mizzen.serve.protocols.v1 import V1
 from mizzen.serve.protocols.v2 import V2
 from mizzen.serve.repository import Repository
 from mizzen.serve.routing import Router
 
-from .conftest import Echo
+from ..openai.scripted import Script
+from .conftest import Echo, Meaning
+
+_REQUESTS = {
+    "CompletionFields": ["script"],
+    "ChatFields": ["script"],
+    "EmbeddingFields": ["meaning"],
+    "RerankFields": ["meaning"],
+}
 
 
 class Able(Echo):
@@ -34,27 +44,55 @@ class Able(Echo):
 
 
 @pytest.fixture
-async def ask(serving):
-    return await serving(Able("one"), Able("two", "1"))
+async def ask(asking):
+    return await asking(Able("one"), Able("two", "1"), Meaning(), Script())
 
 
 async def test_every_route_of_ours_is_told_of_and_no_other(ask):
     told = (await ask("GET", "/openapi.json")).json
     documented = {(verb.upper(), path) for path, item in told["paths"].items() for verb in item}
     router = Router()
-    for protocol in (V1(Repository()), V2(Repository()), Loading(Repository())):
+    repository = Repository()
+    for protocol in (V1(repository), V2(repository), Loading(repository), OpenAI(repository, {})):
         protocol.register(router)
     ours = set(router.templates) | {("GET", "/"), ("GET", "/metrics"), ("GET", "/openapi.json")}
-    assert {route for route in documented if not _openai(route[1])} == ours
+    assert documented == ours
 
 
-def _openai(path: str) -> bool:
-    return path.startswith("/openai/") or path in (
-        "/v1/completions",
-        "/v1/chat/completions",
-        "/v1/embeddings",
-        "/v1/rerank",
-    )
+@pytest.mark.parametrize(
+    "prefix, listing", [("/openai", {"/openai/v1/models"}), ("llm/api/", {"/llm/api/v1/models"}), ("", set())]
+)
+def test_openai_is_told_of_where_it_is(prefix, listing):
+    """What is told of is what is served, and no schema of what is not."""
+    openai = OpenAI(Repository(), {"KSERVE_OPENAI_ROUTE_PREFIX": prefix})
+    told = document([openai], ["one"])
+    router = Router()
+    openai.register(router)
+    served = {(verb.upper(), path) for path, item in openai.paths().items() for verb in item}
+    assert served == set(router.templates)
+    assert {path for path in openai.paths() if path.endswith("/models")} == listing
+    refs = {ref.removeprefix("#/components/schemas/") for ref in _refs(told)}
+    assert refs | {"Error"} == set(told["components"]["schemas"])
+
+
+async def test_a_stream_is_of_what_the_document_says(ask):
+    jsonschema = pytest.importorskip("jsonschema", reason="jsonschema is not installed")
+    told = (await ask("GET", "/openapi.json")).json
+    chat = {"messages": [{"role": "user", "content": "Hello!"}]}
+    options = {"model": "script", "stream": True, "stream_options": {"include_usage": True}, "logprobs": True}
+    for path, said in (
+        ("/openai/v1/chat/completions", {**chat, **options}),
+        ("/v1/completions", {"prompt": "Hello!", **options, "logprobs": 1}),
+    ):
+        [content] = [told["paths"][path]["post"]["responses"]["200"]["content"]]
+        schema = {**content["text/event-stream"]["x-itemSchema"], "components": told["components"]}
+        answer = await ask("POST", path, said)
+        assert answer.status == 200, answer.body
+        *events, last, rest = answer.body.decode().split("\n\n")
+        assert (last, rest) == ("data: [DONE]", "")
+        assert len(events) >= 4
+        for event in events:
+            jsonschema.validate(json.loads(event.removeprefix("data: ")), schema)
 
 
 def _refs(value: Any) -> Iterator[str]:
@@ -84,7 +122,7 @@ async def test_references_lead_somewhere_and_names_are_unique(ask):
 async def test_the_models_are_its_examples(ask):
     told = (await ask("GET", "/openapi.json")).json
     [parameter] = told["paths"]["/v2/models/{model}/ready"]["get"]["parameters"]
-    assert parameter["examples"] == {"one": {"value": "one"}, "two": {"value": "two"}}
+    assert parameter["examples"] == {name: {"value": name} for name in ("one", "two", "meaning", "script")}
 
 
 async def test_schemathesis_finds_nothing(ask, tmp_path: Path):
@@ -95,14 +133,17 @@ async def test_schemathesis_finds_nothing(ask, tmp_path: Path):
     """
     pytest.importorskip("schemathesis", reason="schemathesis is not installed")
     told = (await ask("GET", "/openapi.json")).json
+    names = ["one", "two", "meaning", "script"]
+    for name, able in _REQUESTS.items():
+        told["components"]["schemas"][f"OpenAI.{name}"]["properties"]["model"] = {"enum": able}
     for path, item in list(told["paths"].items()):
-        if _openai(path) or path.endswith("/unload"):
+        if path.endswith("/unload"):
             del told["paths"][path]
             continue
         for one in item.values():
             for parameter in one.get("parameters", ()):
                 if parameter["name"] == "model":
-                    parameter["schema"] = {"enum": ["two"] if "{version}" in path else ["one", "two"]}
+                    parameter["schema"] = {"enum": ["two"] if "{version}" in path else names}
                     parameter.pop("examples", None)
                 elif parameter["name"] == "version":
                     parameter["schema"] = {"enum": ["1"]}
@@ -120,7 +161,7 @@ async def test_schemathesis_finds_nothing(ask, tmp_path: Path):
         env={name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")},
     )
     try:
-        async with asyncio.timeout(120):
+        async with asyncio.timeout(240):
             output, _ = await process.communicate()
     finally:
         if process.returncode is None:

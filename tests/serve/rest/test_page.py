@@ -6,6 +6,7 @@ import asyncio
 import html
 import json
 import re
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +16,9 @@ from mizzen.serve.errors import LoadError
 from mizzen.serve.model import Servable, Tensor, TensorMetadata
 from mizzen.serve.server import ModelServer
 
+from ..openai.scripted import Script
 from .browser import CHROMIUM, browser
-from .conftest import Answers, Echo, Payloads
+from .conftest import Answers, Echo, Meaning, Payloads
 
 
 class Broken(Servable):
@@ -40,6 +42,8 @@ async def ask(asking):
         named("<b>&'\"ü", TensorMetadata("</textarea>", "FP32", [-1])),
         Echo("versioned", "3"),
         Payloads(lambda call: {"got": call.payload}, "custom"),
+        Meaning(),
+        Script(),
     )
     with pytest.raises(LoadError):
         ask.server.repository.load(Broken("broken"))
@@ -64,12 +68,14 @@ async def test_nothing_on_it_comes_from_elsewhere(ask):
 
 async def test_what_it_offers_is_answered(ask):
     requests = offered((await ask("GET", "/docs")).body.decode())
-    assert list(requests) == ["matrix", "table", "two", "<b>&'\"ü", "versioned", "custom"]
+    assert list(requests) == ["matrix", "table", "two", "<b>&'\"ü", "versioned", "custom", "meaning", "script"]
+    labels = {"meaning": ["Embedding", "Rerank", "V1", "V2"], "script": ["Chat", "Completion"]}
     for name, ways in requests.items():
-        assert [way["label"] for way in ways] == ["V1", "V2"]
+        assert [way["label"] for way in ways] == labels.get(name, ["V1", "V2"])
         for way in ways[:1] if name == "custom" else ways:
             answer = await ask("POST", "/" + way["path"], way["body"].encode())
             assert answer.status == 200, (name, way, answer.body)
+    assert [way["path"] for way in requests["script"]] == ["openai/v1/chat/completions", "openai/v1/completions"]
     assert requests["versioned"][1]["path"] == "v2/models/versioned/versions/3/infer"
     assert json.loads(requests["two"][0]["body"]) == {"instances": [{"image": [[1.0, 1.0], [1.0, 1.0]], "size": 1}]}
     assert json.loads(requests["table"][0]["body"]) == {"instances": [{"width": 1.0, "height": 1.0}]}
@@ -110,7 +116,7 @@ async def test_in_a_browser(ask, tmp_path: Path):
     async with asyncio.timeout(120), browser(tmp_path / "profile") as page:
         await page.open(f"http://127.0.0.1:{ask.port}/docs")
         assert await page.run("document.title") == "Mizzen model server"
-        assert await page.run("document.querySelectorAll('form.try').length") == 6
+        assert await page.run("document.querySelectorAll('form.try').length") == 8
         first = "document.querySelector('form.try')"
         await page.run(f"{first}.querySelector('.send').click()")
         await page.until(f"!{first}.querySelector('pre').hidden")
@@ -126,3 +132,37 @@ async def test_in_a_browser(ask, tmp_path: Path):
         assert await page.run("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
         refused = [text for text in page.problems if "status of 400" not in text]
         assert refused == [], "the page breaks its own policy, or fails"
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
+async def test_a_stream_is_shown_as_it_comes(asking, tmp_path: Path):
+    gate = threading.Semaphore(0)
+    script = Script(words=("one ", "two ", "three"), gate=gate)
+    ask = await asking(script, Meaning())
+    talking, meaning = ("document.querySelectorAll('form.try')[%d]" % at for at in (0, 1))
+
+    def text(form: str, what: str = "pre") -> str:
+        return f"{form}.querySelector('{what}').textContent"
+
+    async with asyncio.timeout(120), browser(tmp_path / "profile") as page:
+        try:
+            await page.open(f"http://127.0.0.1:{ask.port}/docs")
+            await page.run(f"{talking}.querySelector('.send').click()")
+            gate.release()
+            await page.until(f"{text(talking)} === 'one '")
+            assert await page.run(text(talking, ".send")) == "Stop"
+            gate.release(2)
+            await page.until(f"{text(talking, '.send')} === 'Send'")
+            assert await page.run(text(talking)) == "one two three"
+            assert (await page.run(text(talking, ".status"))).startswith("200 OK, ")
+            await page.run(f"{talking}.querySelector('.send').click()")
+            gate.release()
+            await page.until(f"{text(talking)} === 'one '")
+            await page.run(f"{talking}.querySelector('.send').click()")
+            await page.until(f"{text(talking, '.status')} === 'Stopped'")
+            await page.run(f"{meaning}.querySelector('.send').click()")
+            await page.until(f"{text(meaning, '.status')}.startsWith('200')")
+            assert len(json.loads(await page.run(text(meaning)))["data"]) == 2
+            assert page.problems == []
+        finally:
+            gate.release(100)
