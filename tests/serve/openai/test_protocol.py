@@ -20,7 +20,9 @@ HELLO = [{"role": "user", "content": "hello"}]
 
 
 class Plain(TensorModel):
-    """Neither generates nor encodes."""
+    """Neither generates nor encodes, though it has methods, as those of frameworks do."""
+
+    methods = ("predict",)
 
     def load(self) -> None:
         pass

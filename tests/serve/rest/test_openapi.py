@@ -84,8 +84,9 @@ async def test_a_stream_is_of_what_the_document_says(ask):
         ("/openai/v1/chat/completions", {**chat, **options}),
         ("/v1/completions", {"prompt": "Hello!", **options, "logprobs": 1}),
     ):
-        [content] = [told["paths"][path]["post"]["responses"]["200"]["content"]]
-        schema = {**content["text/event-stream"]["x-itemSchema"], "components": told["components"]}
+        content = told["paths"][path]["post"]["responses"]["200"]["content"]
+        _, event = content["text/event-stream"]["schema"]["properties"]["data"]["anyOf"]
+        schema = {**event["contentSchema"], "components": told["components"]}
         answer = await ask("POST", path, said)
         assert answer.status == 200, answer.body
         *events, last, rest = answer.body.decode().split("\n\n")
@@ -147,9 +148,12 @@ async def test_schemathesis_finds_nothing(ask, tmp_path: Path):
                     parameter.pop("examples", None)
                 elif parameter["name"] == "version":
                     parameter["schema"] = {"enum": ["1"]}
-    document = tmp_path / "openapi.json"
-    document.write_text(json.dumps(told))
-    command = [sys.executable, "-m", "schemathesis.cli", "run", str(document)]
+    file = tmp_path / "openapi.json"
+    file.write_text(json.dumps(told))
+    # Some models cannot explain, some requests leave no time: both have a status of the server's that is no failure.
+    allowed = '["2xx", "3xx", "4xx", 501, 504]'
+    (tmp_path / "schemathesis.toml").write_text(f"[checks.not_a_server_error]\nexpected-statuses = {allowed}\n")
+    command = [sys.executable, "-m", "schemathesis.cli", "run", str(file)]
     command += ["--url", f"http://127.0.0.1:{ask.port}", "--phases", "examples,coverage,fuzzing"]
     command += ["--checks", "all", "--exclude-checks", "positive_data_acceptance"]
     command += ["--max-examples", "25", "--seed", "7", "--no-color"]

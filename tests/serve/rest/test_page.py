@@ -13,7 +13,10 @@ import numpy as np
 import pytest
 
 from mizzen.serve.errors import LoadError
+from mizzen.serve.generation import RERANK, Encoder
 from mizzen.serve.model import Servable, Tensor, TensorMetadata
+from mizzen.serve.openapi.trials import trials
+from mizzen.serve.relay import Relay
 from mizzen.serve.server import ModelServer
 
 from ..openai.scripted import Script
@@ -111,6 +114,25 @@ async def test_a_server_without_models_has_a_page(serving):
     assert (answer.status, b"No model is served yet." in answer.body) == (200, True)
 
 
+class Behind(Relay):
+    """A model on a server of its own."""
+
+
+class OnlyRanks(Encoder):
+    methods = frozenset({RERANK})
+
+
+def test_what_is_offered_is_what_a_model_can_and_where_the_server_has_it():
+    paths = ["/llm/v1/chat/completions", "/llm/v1/completions", "/llm/v1/rerank", "/v1/chat/completions"]
+    cases = [
+        (Behind("far"), {"Chat": "llm/v1/chat/completions", "Completion": "llm/v1/completions"}),
+        (OnlyRanks("near"), {"Rerank": "llm/v1/rerank"}),
+    ]
+    for model, ways in cases:
+        assert {one.label: one.path for one in trials(model, paths)} == ways
+        assert {json.loads(one.body)["model"] for one in trials(model, paths)} == {model.name}
+
+
 @pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
 async def test_in_a_browser(ask, tmp_path: Path):
     async with asyncio.timeout(120), browser(tmp_path / "profile") as page:
@@ -139,7 +161,7 @@ async def test_a_stream_is_shown_as_it_comes(asking, tmp_path: Path):
     gate = threading.Semaphore(0)
     script = Script(words=("one ", "two ", "three"), gate=gate)
     ask = await asking(script, Meaning())
-    talking, meaning = ("document.querySelectorAll('form.try')[%d]" % at for at in (0, 1))
+    talking, meaning = (f"document.querySelectorAll('form.try')[{at}]" for at in (0, 1))
 
     def text(form: str, what: str = "pre") -> str:
         return f"{form}.querySelector('{what}').textContent"

@@ -9,21 +9,21 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from mizzen.http.exchange import Exchange
 from mizzen.http.headers import encode
-from mizzen.serve import about, example
-from mizzen.serve.generation import GenerativeModel
-from mizzen.serve.model import TensorMetadata
+from mizzen.serve import about
+from mizzen.serve.generation import TOKENS, GenerativeModel
+from mizzen.serve.model import Servable, TensorMetadata
 from mizzen.serve.openapi.document import document
 from mizzen.serve.openapi.parts import Json
+from mizzen.serve.openapi.trials import trials
 from mizzen.serve.protocols.rest import reply
 from mizzen.serve.routing import Protocol, Router
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from mizzen.serve.served import Served
 
 _HERE = Path(__file__).parent
-_CHAT = "/chat/completions"
+_MOST_ROWS = 14
 
 
 class Reference:
@@ -87,8 +87,7 @@ def render(models: Sequence[Served], told: Json, style: str, script: str) -> str
     """The page."""
     ready = sum(served.ready for served in models)
     counted = f"{ready} of {len(models)} models can answer" if len(models) != 1 else ""
-    chat = next((path for path in told["paths"] if path.endswith(_CHAT)), "")
-    cards = "".join(_model(served, chat) for served in models)
+    cards = "".join(_model(served, told["paths"]) for served in models)
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
@@ -107,7 +106,7 @@ _EMPTY = (
 )
 
 
-def _model(served: Served, chat: str) -> str:
+def _model(served: Served, paths: Collection[str]) -> str:
     model = served.model
     state = "ready" if served.ready else served.state.value.lower()
     more = " · ".join(part for part in (model.platform, f"version {model.version}" if model.version else "") if part)
@@ -118,8 +117,21 @@ def _model(served: Served, chat: str) -> str:
     )
     if not served.ready and not served.dormant:
         return f'<section class="card">{head}<p class="reason">{escape(served.reason)}</p></section>'
-    told = _tensors("Takes", model.inputs) + _tensors("Gives", model.outputs)
-    return f'<section class="card">{head}<div class="columns"><div>{told}</div>{_form(served, chat)}</div></section>'
+    told = _told(model)
+    return f'<section class="card">{head}<div class="columns"><div>{told}</div>{_form(served, paths)}</div></section>'
+
+
+def _told(model: Servable) -> str:
+    """What a model takes and gives."""
+    if not isinstance(model, GenerativeModel):
+        return _tensors("Takes", model.inputs) + _tensors("Gives", model.outputs)
+    takes = "A text or a conversation" + (", or token ids." if TOKENS in model.features else ".")
+    heeded = sorted(model.features - {TOKENS})
+    beside = f'<p class="label">Heeds</p><p class="none">{escape(", ".join(heeded))}</p>' if heeded else ""
+    return (
+        f'<p class="label">Takes</p><p class="none">{takes}</p>'
+        f'<p class="label">Gives</p><p class="none">Text, in one piece or as a stream.</p>{beside}'
+    )
 
 
 def _tensors(label: str, tensors: Sequence[TensorMetadata]) -> str:
@@ -144,53 +156,26 @@ def _columns(one: TensorMetadata) -> str:
     return f'<tr><td colspan="3" class="names">{escape(", ".join(map(str, names)))}</td></tr>'
 
 
-def _form(served: Served, chat: str) -> str:
-    requests = _requests(served, chat)
+def _form(served: Served, paths: Collection[str]) -> str:
+    offered = trials(served.model, paths)
     tabs = "".join(
-        f'<button type="button" role="tab" aria-selected="{str(at == 0).lower()}">{escape(one["label"])}</button>'
-        for at, one in enumerate(requests)
+        f'<button type="button" role="tab" aria-selected="{str(at == 0).lower()}">{escape(one.label)}</button>'
+        for at, one in enumerate(offered)
     )
-    first = requests[0]
+    first = offered[0]
+    rows = min(max(one.body.count("\n") + 1 for one in offered), _MOST_ROWS)
+    requests = json.dumps(msgspec.to_builtins(offered), ensure_ascii=False)
     return (
-        f'<form class="try" data-requests="{escape(json.dumps(requests, ensure_ascii=False))}">'
+        f'<form class="try" data-requests="{escape(requests)}">'
         f'<div class="tabs" role="tablist" aria-label="Protocol">{tabs}</div>'
-        f'<code class="where">POST /{escape(first["path"])}</code>'
-        f'<textarea spellcheck="false" aria-label="Request to {escape(served.model.name)}">'
-        f"\n{escape(first['body'])}</textarea>"
+        f'<code class="where">POST /{escape(first.path)}</code>'
+        f'<textarea spellcheck="false" rows="{rows}" aria-label="Request to {escape(served.model.name)}">'
+        f"\n{escape(first.body)}</textarea>"
         '<p class="none">The values are made up: put your own in.</p>'
         '<div class="act"><button class="send" type="submit">Send</button>'
         '<button class="copy" type="button">Copy as curl</button>'
         '<span class="status" role="status"></span></div><pre hidden></pre></form>'
     )
-
-
-def _requests(served: Served, chat: str) -> list[dict[str, str]]:
-    """The requests that the page offers for a model; paths are relative, so that a gateway may add a prefix."""
-    model = served.model
-    if isinstance(model, GenerativeModel) and chat:
-        said = {"model": model.name, "messages": [{"role": "user", "content": "Hello!"}], "max_tokens": 32}
-        return [{"label": "OpenAI", "path": chat.lstrip("/"), "body": _text(said)}]
-    name = quote(model.name, safe="")
-    inputs = [msgspec.convert(msgspec.to_builtins(one), example.Input) for one in model.inputs]
-    v1, v2 = example.body(inputs, "v1"), example.body(inputs, "v2")
-    tensor = {"name": "input-0", "shape": [1, 1], "datatype": "FP32", "data": [1.0]}
-    version = f"/versions/{quote(model.version, safe='')}" if model.version else ""
-    return [
-        {"label": "V1", "path": f"v1/models/{name}:predict", "body": _text(v1 or {"instances": [[1.0]]})},
-        {"label": "V2", "path": f"v2/models/{name}{version}/infer", "body": _text(v2 or {"inputs": [tensor]})},
-    ]
-
-
-def _text(value: Any) -> str:
-    """A request as a person would write it: a line for each row or tensor."""
-    lines = []
-    for key, items in value.items():
-        if isinstance(items, list):
-            rows = ",\n    ".join(json.dumps(item, ensure_ascii=False) for item in items)
-            lines.append(f"  {json.dumps(key)}: [\n    {rows}\n  ]")
-        else:
-            lines.append(f"  {json.dumps(key)}: {json.dumps(items, ensure_ascii=False)}")
-    return "{\n" + ",\n".join(lines) + "\n}"
 
 
 def _routes(told: Json) -> str:

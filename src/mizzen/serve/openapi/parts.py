@@ -63,6 +63,7 @@ def operation(
     body: Json | None = None,
     body_required: bool = True,
     description: str = "",
+    error: str = "Error",
 ) -> Json:
     """One method of a path.
 
@@ -71,6 +72,7 @@ def operation(
         answered: the response of status 200.
         errors: the statuses that it may have beside; all others come under ``default``.
         body: the request's content by media types.
+        error: the schema of what is answered with any other status.
     """
     found: Json = {"operationId": name, "tags": [tag], "summary": summary}
     if description:
@@ -81,7 +83,7 @@ def operation(
         found["requestBody"] = {"required": body_required, "content": body}
     found["responses"] = {
         "200": answered,
-        **{str(status): {"description": _ERRORS[status], "content": json(ref("Error"))} for status in errors},
-        "default": {"description": "what else may go wrong, in the same words", "content": json(ref("Error"))},
+        **{str(status): {"description": _ERRORS[status], "content": json(ref(error))} for status in errors},
+        "default": {"description": "what else may go wrong, in the same words", "content": json(ref(error))},
     }
     return found

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -33,7 +33,7 @@ from mizzen.serve.generation import (
     Sampling,
 )
 from mizzen.serve.generation_lane import GenerationLane
-from mizzen.serve.protocols.openai import answering, errors, parameters, vectors
+from mizzen.serve.protocols.openai import answering, document, errors, parameters, vectors
 from mizzen.serve.protocols.openai.forms import ChatForm, Form, TextForm
 from mizzen.serve.protocols.openai.relaying import relay
 from mizzen.serve.protocols.openai.shapes import Model, Models
@@ -66,6 +66,17 @@ class OpenAI:
         self.prefix = f"/{prefix}" if prefix else ""
 
     def register(self, router: Router) -> None:
+        for verb, template, _, answer in self._routes():
+            router.add(verb, template, _in_shape(answer))
+
+    def paths(self) -> dict[str, Any]:
+        return document.paths((verb, template, path) for verb, template, path, _ in self._routes())
+
+    def schemas(self) -> dict[str, Any]:
+        return document.schemas({path for _, _, path, _ in self._routes()})
+
+    def _routes(self) -> Iterator[tuple[str, str, str, Callable[..., None]]]:
+        """Method, template, the path that it is known by in :mod:`~mizzen.serve.protocols.openai.document`, handler."""
         for prefix in dict.fromkeys((self.prefix, "")):
             for path, answer in (
                 ("completions", self.completions),
@@ -73,10 +84,10 @@ class OpenAI:
                 ("embeddings", self.embeddings),
                 ("rerank", self.rerank),
             ):
-                router.add("POST", f"{prefix}/v1/{path}", _in_shape(answer))
+                yield "POST", f"{prefix}/v1/{path}", path, answer
         if self.prefix:
-            router.add("GET", f"{self.prefix}/v1/models", _in_shape(self.list))
-            router.add("GET", f"{self.prefix}/v1/models/{{model}}", _in_shape(self.model))
+            yield "GET", f"{self.prefix}/v1/models", "models", self.list
+            yield "GET", f"{self.prefix}/v1/models/{{model}}", "models/{model}", self.model
 
     def refuse(self, exchange: Exchange, error: BaseException) -> bool:
         """Answer with an error that was met elsewhere; False if the request is not of this protocol."""
@@ -172,8 +183,8 @@ class OpenAI:
 
     def _listed(self, name: str) -> bool:
         served = self._repository.get(name)
-        able = isinstance(served.model, GenerativeModel | Relay) or bool(getattr(served.model, "methods", None))
-        return able and served.ready
+        encodes = isinstance(served.model, Encoder) and bool(served.model.methods)
+        return (encodes or isinstance(served.model, GenerativeModel | Relay)) and served.ready
 
     def _card(self, name: str) -> Model:
         return Model(name, "model", self._created, "mizzen")

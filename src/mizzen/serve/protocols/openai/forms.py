@@ -15,6 +15,7 @@ from mizzen.serve.generation import Chunk, Token
 from mizzen.serve.protocols.openai.shapes import (
     AnswerMessage,
     ChatChoice,
+    ChatChunk,
     ChatCompletion,
     ChatPart,
     Completion,
@@ -120,8 +121,8 @@ class ChatForm(Form):
 
     prefix = "chatcmpl"
 
-    def _part(self, choices: list[ChatPart], usage: Any) -> ChatCompletion:
-        return ChatCompletion(self.id, "chat.completion.chunk", self.created, self.model, choices, usage)
+    def _part(self, choices: list[ChatPart], usage: Any) -> ChatChunk:
+        return ChatChunk(self.id, "chat.completion.chunk", self.created, self.model, choices, usage)
 
     def whole(self, choices: list[Choice], usage: list[generation.Usage] | None) -> ChatCompletion:
         made = [
@@ -135,7 +136,7 @@ class ChatForm(Form):
         ]
         return ChatCompletion(self.id, "chat.completion", self.created, self.model, made, _usage(usage))
 
-    def parts(self, choice: Choice, chunk: Chunk) -> Iterator[ChatCompletion]:
+    def parts(self, choice: Choice, chunk: Chunk) -> Iterator[ChatChunk]:
         usage = None if self.include_usage else UNSET
         if not choice.begun:
             choice.begun = True
@@ -146,5 +147,5 @@ class ChatForm(Form):
         delta = Delta(content=chunk.text) if chunk.text or not chunk.finish else Delta()
         yield self._part([ChatPart(choice.index, delta, logprobs, chunk.finish)], usage)
 
-    def counted(self, usage: list[generation.Usage]) -> ChatCompletion:
+    def counted(self, usage: list[generation.Usage]) -> ChatChunk:
         return self._part([], Usage.of(usage))

@@ -14,7 +14,9 @@ import msgspec
 from msgspec import Meta, Struct
 
 from mizzen.serve.codecs import decode_json
-from mizzen.serve.generation import Chat, GenerationRequest, InvalidRequest, Message, Prompt, Sampling, Signal
+from mizzen.serve.generation import Chat, GenerationRequest, InvalidRequest, Prompt, Sampling, Signal
+from mizzen.serve.protocols.openai import prompts
+from mizzen.serve.protocols.openai.prompts import MOST_INPUTS
 
 S = TypeVar("S", bound=Struct)
 T = TypeVar("T", bound="Generation")
@@ -22,33 +24,41 @@ T = TypeVar("T", bound="Generation")
 # More than this in one request is a mistake or an attack; OpenAI's own bounds, or above them.
 MOST_ANSWERS = 128
 MOST_STOPS = 16
-MOST_INPUTS = 2048
 
 Penalty = Annotated[float, Meta(ge=-2, le=2)]
 Count = Annotated[int, Meta(ge=0)]
+# A thread cannot wait as long as a float can say.
+Seconds = Annotated[float, Meta(gt=0, le=1e9)]
+# What is checked by hand, for the sake of what is said, is told of in the schema.
+Stop = Annotated[str, Meta(extra_json_schema={"minLength": 1})]
+Bias = Annotated[float, Meta(ge=-100, le=100)]
+Biases = Annotated[dict[str, Bias], Meta(extra_json_schema={"propertyNames": {"pattern": "^[0-9]{1,10}$"}})]
 
-_ANY = object()
+Notes = dict[str, tuple[Any, ...]]
+
+ANY = object()
 
 # Fields that change nothing, by the values that they may have.
-_NOTES: dict[str, tuple[Any, ...]] = {
-    "user": (_ANY,),
-    "metadata": (_ANY,),
-    "safety_identifier": (_ANY,),
-    "prompt_cache_key": (_ANY,),
+_NOTES: Notes = {
+    "user": (ANY,),
+    "metadata": (ANY,),
+    "safety_identifier": (ANY,),
+    "prompt_cache_key": (ANY,),
     "service_tier": ("auto", "default"),
     "store": (False,),
 }
-_COMPLETION_NOTES = {**_NOTES, "best_of": (1,), "suffix": ("",)}
-_CHAT_NOTES = {
+COMPLETION_NOTES = {**_NOTES, "best_of": (1,), "suffix": ("",)}
+CHAT_NOTES = {
     **_NOTES,
     "tools": ([],),
     "tool_choice": ("none",),
     "functions": ([],),
     "function_call": ("none",),
-    "parallel_tool_calls": (_ANY,),
+    "parallel_tool_calls": (ANY,),
     "modalities": (["text"],),
     "response_format": ({"type": "text"},),
 }
+VECTOR_NOTES: Notes = {"user": (ANY,)}
 
 # Fields of OpenAI's that are known and not done, so that the answer can say so.
 _UNSUPPORTED = {
@@ -67,7 +77,7 @@ _PATH = re.compile(r"^(.*?) - at `\$\.?(.*)`$", re.DOTALL)
 
 class StreamOptions(Struct, forbid_unknown_fields=True):
     include_usage: bool = False
-    include_obfuscation: bool = False
+    include_obfuscation: Annotated[bool, Meta(extra_json_schema={"const": False})] = False
 
 
 class Generation(Struct, kw_only=True):
@@ -77,13 +87,13 @@ class Generation(Struct, kw_only=True):
     stream: bool = False
     stream_options: StreamOptions | None = None
     n: Annotated[int, Meta(ge=1, le=MOST_ANSWERS)] = 1
-    stop: str | list[str] = []
+    stop: Stop | Annotated[list[Stop], Meta(extra_json_schema={"maxItems": MOST_STOPS})] = []
     max_tokens: Count | None = None
     temperature: Annotated[float, Meta(ge=0, le=2)] | None = None
     top_p: Annotated[float, Meta(gt=0, le=1)] | None = None
     presence_penalty: Penalty = 0.0
     frequency_penalty: Penalty = 0.0
-    logit_bias: dict[str, Annotated[float, Meta(ge=-100, le=100)]] = {}
+    logit_bias: Biases = {}
     seed: Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)] | None = None
 
     top_k: Annotated[int, Meta(ge=-1)] | None = None
@@ -92,7 +102,7 @@ class Generation(Struct, kw_only=True):
     min_tokens: Count = 0
     ignore_eos: bool = False
     stop_token_ids: list[int] = []
-    timeout: Annotated[float, Meta(gt=0)] | None = None
+    timeout: Seconds | None = None
 
     @property
     def include_usage(self) -> bool:
@@ -125,7 +135,7 @@ class Generation(Struct, kw_only=True):
 
 
 class CompletionFields(Generation, kw_only=True):
-    prompt: Any
+    prompt: prompts.Prompts
     echo: bool = False
     logprobs: Annotated[int, Meta(ge=0, le=20)] | None = None
 
@@ -135,7 +145,7 @@ class CompletionFields(Generation, kw_only=True):
         Raises:
             InvalidRequest
         """
-        found = _prompts(self.prompt, "prompt")
+        found = prompts.prompts(self.prompt, "prompt")
         if len(found) * self.n > MOST_INPUTS:
             raise InvalidRequest(f"{len(found)} prompts and n={self.n} are more than {MOST_INPUTS} answers", "prompt")
         return [
@@ -144,7 +154,7 @@ class CompletionFields(Generation, kw_only=True):
 
 
 class ChatFields(Generation, kw_only=True):
-    messages: list[Any]
+    messages: prompts.Messages
     max_completion_tokens: Count | None = None
     logprobs: bool = False
     top_logprobs: Annotated[int, Meta(ge=0, le=20)] = 0
@@ -160,15 +170,15 @@ class ChatFields(Generation, kw_only=True):
         if self.top_logprobs and not self.logprobs:
             raise InvalidRequest("top_logprobs is for requests with logprobs: true", "top_logprobs")
         most = self.max_tokens if self.max_completion_tokens is None else self.max_completion_tokens
-        chat = Chat(_messages(self.messages), self.add_generation_prompt, self.chat_template_kwargs)
+        chat = Chat(prompts.messages(self.messages), self.add_generation_prompt, self.chat_template_kwargs)
         return [self.request(chat, max_tokens=most, logprobs=self.top_logprobs if self.logprobs else None)]
 
 
 class EmbeddingFields(Struct, kw_only=True):
     model: str
-    input: Any
-    encoding_format: str = "float"
-    timeout: Annotated[float, Meta(gt=0)] | None = None
+    input: prompts.Prompts
+    encoding_format: Annotated[str, Meta(extra_json_schema={"enum": ["float", "base64"]})] = "float"
+    timeout: Seconds | None = None
 
     def texts(self) -> list[Any]:
         """What is to be embedded: texts or lists of token ids.
@@ -180,15 +190,15 @@ class EmbeddingFields(Struct, kw_only=True):
             raise InvalidRequest(
                 f"encoding_format is float or base64, not {self.encoding_format!r}", "encoding_format", "invalid_value"
             )
-        return _prompts(self.input, "input")
+        return prompts.prompts(self.input, "input")
 
 
 class RerankFields(Struct, kw_only=True):
     model: str
     query: str
-    documents: list[Any]
+    documents: prompts.Documents
     top_n: Annotated[int, Meta(ge=1)] | None = None
-    timeout: Annotated[float, Meta(gt=0)] | None = None
+    timeout: Seconds | None = None
 
     def texts(self) -> list[str]:
         """The documents; each a text, or an object with a ``text``.
@@ -196,16 +206,7 @@ class RerankFields(Struct, kw_only=True):
         Raises:
             InvalidRequest
         """
-        found: list[str] = []
-        for at, one in enumerate(self.documents):
-            text = one.get("text") if isinstance(one, dict) else one
-            if isinstance(text, str):
-                found.append(text)
-            else:
-                raise InvalidRequest(f"documents[{at}] is no text", f"documents[{at}]", "invalid_type")
-        if not 0 < len(found) <= MOST_INPUTS:
-            raise InvalidRequest(f"documents has {len(found)} entries; 1 to {MOST_INPUTS} are taken", "documents")
-        return found
+        return prompts.documents(self.documents)
 
 
 def read(body: bytes) -> dict[str, Any]:
@@ -238,14 +239,14 @@ def completion(fields: dict[str, Any]) -> CompletionFields:
     """Raises:
     InvalidRequest
     """
-    return _checked(_convert(fields, CompletionFields, _COMPLETION_NOTES))
+    return _checked(_convert(fields, CompletionFields, COMPLETION_NOTES))
 
 
 def chat(fields: dict[str, Any]) -> ChatFields:
     """Raises:
     InvalidRequest
     """
-    return _checked(_convert(fields, ChatFields, _CHAT_NOTES))
+    return _checked(_convert(fields, ChatFields, CHAT_NOTES))
 
 
 def embedding(fields: dict[str, Any]) -> EmbeddingFields:
@@ -258,23 +259,23 @@ def embedding(fields: dict[str, Any]) -> EmbeddingFields:
             "dimensions",
             "unsupported_parameter",
         )
-    return _convert(fields, EmbeddingFields, {"user": (_ANY,)})
+    return _convert(fields, EmbeddingFields, VECTOR_NOTES)
 
 
 def rerank(fields: dict[str, Any]) -> RerankFields:
     """Raises:
     InvalidRequest
     """
-    return _convert(fields, RerankFields, {"user": (_ANY,)})
+    return _convert(fields, RerankFields, VECTOR_NOTES)
 
 
-def _convert(fields: dict[str, Any], kind: type[S], notes: dict[str, tuple[Any, ...]]) -> S:
+def _convert(fields: dict[str, Any], kind: type[S], notes: Notes) -> S:
     known = kind.__struct_fields__
     for name, value in fields.items():
         if name in known:
             continue
         allowed = notes.get(name)
-        if allowed is not None and any(one is _ANY or one == value for one in allowed):
+        if allowed is not None and any(one is ANY or _same(one, value) for one in allowed):
             continue
         if allowed is not None or name in _UNSUPPORTED:
             raise InvalidRequest(f"{name} is not supported by this server", name, "unsupported_parameter")
@@ -283,6 +284,10 @@ def _convert(fields: dict[str, Any], kind: type[S], notes: dict[str, tuple[Any, 
         return msgspec.convert(fields, kind)
     except msgspec.ValidationError as error:
         raise _explained(str(error)) from None
+
+
+def _same(one: Any, value: Any) -> bool:
+    return bool(one == value) and isinstance(one, bool) == isinstance(value, bool)  # to Python 0 is False
 
 
 def _explained(text: str) -> InvalidRequest:
@@ -316,65 +321,6 @@ def _checked(fields: T) -> T:
         what = f"has {len(stops)} texts, more than {MOST_STOPS}" if all(stops) else "holds an empty text"
         raise InvalidRequest(f"stop {what}", "stop", "invalid_value")
     for token in fields.logit_bias:
-        if not token.isdecimal():
+        if not (token.isascii() and token.isdecimal() and len(token) <= 10):
             raise InvalidRequest(f"logit_bias: {token!r} is no token id", "logit_bias", "invalid_value")
     return fields
-
-
-def _prompts(value: Any, name: str) -> list[Any]:
-    """A text, token ids, or a list of either, as a list."""
-    if isinstance(value, str) or (isinstance(value, list) and value and all(map(_is_token, value))):
-        return [value]
-    if not isinstance(value, list) or not value:
-        raise InvalidRequest(f"{name} is a text, token ids, or a list of either, and not empty", name, "invalid_type")
-    if len(value) > MOST_INPUTS:
-        raise InvalidRequest(f"{name} has {len(value)} entries; at most {MOST_INPUTS} are taken", name, "invalid_value")
-    for at, one in enumerate(value):
-        if not isinstance(one, str) and not (isinstance(one, list) and one and all(map(_is_token, one))):
-            raise InvalidRequest(f"{name}[{at}] is neither a text nor token ids", f"{name}[{at}]", "invalid_type")
-    return value
-
-
-def _is_token(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**31
-
-
-def _messages(values: list[Any]) -> tuple[Message, ...]:
-    if not values:
-        raise InvalidRequest("messages is empty", "messages", "invalid_value")
-    return tuple(_message(value, f"messages[{at}]") for at, value in enumerate(values))
-
-
-def _message(value: Any, where: str) -> Message:
-    if not isinstance(value, dict):
-        raise InvalidRequest(f"{where} is no object", where, "invalid_type")
-    value = {name: one for name, one in value.items() if one is not None}
-    for name, one in value.items():
-        if name not in ("role", "content", "name") and one not in ("", []):
-            raise InvalidRequest(
-                f"{where}.{name} is not supported by this server", f"{where}.{name}", "unsupported_parameter"
-            )
-    role = value.get("role")
-    if role not in ("system", "developer", "user", "assistant"):
-        raise InvalidRequest(
-            f"{where}.role is system, developer, user or assistant, not {role!r}", f"{where}.role", "invalid_value"
-        )
-    name = value.get("name")
-    if name is not None and not isinstance(name, str):
-        raise InvalidRequest(f"{where}.name is no text", f"{where}.name", "invalid_type")
-    return Message(role, _content(value.get("content"), f"{where}.content"), name)
-
-
-def _content(value: Any, where: str) -> str:
-    if isinstance(value, str):
-        return value
-    if not isinstance(value, list) or not value:
-        raise InvalidRequest(f"{where} is neither a text nor a list of parts", where, "invalid_type")
-    texts = []
-    for at, part in enumerate(value):
-        kind = part.get("type") if isinstance(part, dict) else None
-        if kind != "text" or not isinstance(part.get("text"), str):
-            what = f"parts of type {kind!r} are not supported, text is" if kind != "text" else "its text is missing"
-            raise InvalidRequest(f"{where}[{at}]: {what}", f"{where}[{at}]", "unsupported_parameter")
-        texts.append(part["text"])
-    return "\n".join(texts)

@@ -91,13 +91,22 @@ class ChatPart(Struct):
 
 
 class ChatCompletion(Struct):
-    """A chat completion, and a part of one in a stream."""
+    id: str
+    object: str
+    created: int
+    model: str
+    choices: list[ChatChoice]
+    usage: Usage | UnsetType = UNSET
+
+
+class ChatChunk(Struct):
+    """A part of a chat completion, in a stream."""
 
     id: str
     object: str
     created: int
     model: str
-    choices: list[ChatChoice] | list[ChatPart]
+    choices: list[ChatPart]
     usage: Usage | UnsetType | None = UNSET
 
 
