@@ -36,6 +36,7 @@ class Mizzen:
     def __init__(self, home: Path) -> None:
         self.home = home
         hidden = ("KUBECONFIG", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR", "CURL_CA_BUNDLE")
+        hidden += ("MIZZEN_MODEL_CACHE",)  # the home has one of its own
         self.environment = {key: value for key, value in os.environ.items() if key not in hidden}
         self.environment |= {"MIZZEN_HOME": str(home), "PYTHONUNBUFFERED": "1"}
 

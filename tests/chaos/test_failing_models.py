@@ -131,10 +131,10 @@ def test_a_broken_update_leaves_the_old_model_answering(mizzen, tmp_path):
 
 
 def test_a_framework_that_no_runtime_serves(mizzen):
-    mizzen.apply(iris_manifest(Path("/x"), name="other", sklearn=None, xgboost={"storageUri": "file:///x"}))
+    mizzen.apply(iris_manifest(Path("/x"), name="other", sklearn=None, pmml={"storageUri": "file:///x"}))
     until(lambda: mizzen.condition("other").get("reason") == "NoSupportingRuntime")
     message = mizzen.condition("other")["message"]
-    assert "xgboost" in message
+    assert "pmml" in message
     assert "sklearn" in message, "what there is instead"
 
 

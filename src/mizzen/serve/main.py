@@ -14,7 +14,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
 
@@ -41,12 +41,16 @@ GRPC_PORT = 8081
 NOTICE = 0.25
 
 
-def container(argv: Sequence[str]) -> int:
-    """Serve what the arguments say until SIGTERM. Returns the exit code: 0 after a clean end, 1 if it cannot serve."""
+def container(argv: Sequence[str], read: Callable[[Sequence[str], Mapping[str, str]], Arguments] | None = None) -> int:
+    """Serve what the arguments say until SIGTERM. Returns the exit code: 0 after a clean end, 1 if it cannot serve.
+
+    Args:
+        read: makes arguments of a command line and an environment; by default they are in this server's own words.
+    """
     signal.signal(signal.SIGTERM, _end_before_ready)
     began = time.perf_counter()
     try:
-        arguments = parse(argv, os.environ)
+        arguments = (read or parse)(argv, os.environ)
         if arguments.model_dir is None:
             raise ArgumentError("--model_dir is missing: the folder that holds the model file")
         host = os.environ.get(BIND_ADDRESS) or arguments.host or "0.0.0.0"

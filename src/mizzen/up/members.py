@@ -147,6 +147,7 @@ async def _node(around: Surroundings, ready: Ready) -> None:
         pods=around.home.pods,
         socket=around.home.node_socket,
         recipes=around.home.recipes,
+        home=str(around.home.root),
         gateway=around.gateway.address,
         isolation=around.isolation,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,21 @@ def book(file: Path, *missing: str) -> RecipeBook:
         ("sklearnserver", "sklearnserver"),
         ("registry.example.com:5000/team/a/sklearnserver@sha256:00", "sklearnserver"),
         ("kserve-sklearnserver:replace", "sklearnserver"),
+        ("kserve/xgbserver:v0.15.0", "xgbserver"),
+        ("kserve-xgbserver:replace", "xgbserver"),
+        ("docker.io/kserve/lgbserver", "lgbserver"),
+        ("mizzen/catboostserver:0.1.0", "catboostserver"),
+        ("mizzen/pytorchserver", "pytorchserver"),
+        ("kserve/huggingfaceserver:latest-gpu", "huggingfaceserver"),
+        ("huggingfaceserver:replace", "huggingfaceserver"),
+        ("tensorflow/serving:2.6.2", "tensorflow-serving"),
+        ("docker.io/tensorflow/serving", "tensorflow-serving"),
+        ("mizzen/tensorflow-serving", "tensorflow-serving"),
+        ("kserve/predictiveserver", "predictiveserver"),
+        ("docker.io/seldonio/mlserver:1.7.1", "mlserver"),
+        ("mlserver:replace", "mlserver"),
+        ("nvcr.io/nvidia/tritonserver:23.05-py3", "tritonserver"),
+        ("kserve-tritonserver:replace", "tritonserver"),
         ("kserve/storage-initializer:v0.15.0", "storage-initializer"),
         ("python:3.12-slim", "python"),
         ("docker.io/library/busybox:1.36", "busybox"),
@@ -67,10 +83,41 @@ def book(file: Path, *missing: str) -> RecipeBook:
 def test_what_is_shipped(file: Path, image: str, name: str) -> None:
     found = book(file).find(image)
     assert found.recipe.title == name
-    assert bool(found.zygote) == (name == "sklearnserver")
+    assert bool(found.zygote) == (name.endswith(("server", "serving")))
 
 
-@pytest.mark.parametrize("image", ["acme/python", "nginx", "kserve/xgbserver", "sklearnserver-x", ""])
+@pytest.mark.parametrize(
+    ("image", "said", "zygote"),
+    [
+        ("kserve/predictiveserver", ["--model_dir=/mnt/models", "--framework=xgboost"], "xgboost"),
+        ("kserve/predictiveserver", ["--framework=sklearn"], "sklearn"),
+        ("kserve/predictiveserver", ["--framework=lightgbm"], "lightgbm"),
+        ("kserve/predictiveserver", [], "server"),
+        ("seldonio/mlserver", ["MLSERVER_MODEL_IMPLEMENTATION=mlserver_sklearn.SKLearnModel"], "sklearn"),
+        ("seldonio/mlserver", ["MLSERVER_MODEL_IMPLEMENTATION=mlserver_xgboost.XGBoostModel"], "xgboost"),
+        ("seldonio/mlserver", ["MLSERVER_MODEL_IMPLEMENTATION=mlserver_lightgbm.LightGBMModel"], "lightgbm"),
+        ("seldonio/mlserver", ["MLSERVER_MODEL_IMPLEMENTATION=mlserver_mlflow.MLflowRuntime"], "mlflow"),
+        ("seldonio/mlserver", ["MLSERVER_MODEL_IMPLEMENTATION=acme.Model"], "server"),
+        ("seldonio/mlserver", ["start", "/mnt/models"], "server"),
+    ],
+)
+def test_a_server_of_several_frameworks_is_forked_from_the_one_that_it_is_told(
+    file: Path, image: str, said: list[str], zygote: str
+) -> None:
+    assert book(file).find(image, said).recipe.zygote == zygote
+
+
+def test_what_a_container_is_told() -> None:
+    container = {
+        "image": "x",
+        "args": ["--framework=xgboost"],
+        "env": [{"name": "A", "value": "1"}, {"name": "B", "valueFrom": {}}, {"name": "C"}],
+    }
+    assert recipes.told(container) == ["--framework=xgboost", "A=1"]
+    assert recipes.told({"image": "x", "args": None, "env": None}) == []
+
+
+@pytest.mark.parametrize("image", ["acme/python", "nginx", "kserve/pmmlserver", "acme/serving", "sklearnserver-x", ""])
 def test_what_is_not(file: Path, image: str) -> None:
     with pytest.raises(ImageUnavailable) as caught:
         book(file).find(image)
@@ -78,9 +125,35 @@ def test_what_is_not(file: Path, image: str) -> None:
     assert str(file) in str(caught.value)
 
 
-def test_the_shipped_zygote_imports_what_its_server_asks_for() -> None:
-    sklearn = pytest.importorskip("mizzen.serve.runtimes.sklearn")
-    assert recipes.shipped().zygotes["sklearn"].preload == list(sklearn.PRELOAD)
+RUNTIMES = [name for name in recipes.shipped().zygotes if name != "server"]
+
+
+@pytest.mark.parametrize("name", RUNTIMES)
+def test_a_shipped_zygote_imports_what_its_server_asks_for(name: str) -> None:
+    runtime = pytest.importorskip(f"mizzen.serve.runtimes.{name}")
+    assert recipes.shipped().zygotes[name].preload == list(runtime.PRELOAD)
+
+
+@pytest.mark.parametrize("name", RUNTIMES)
+def test_a_shipped_zygote_says_what_is_missing_and_only_one_is_warm(name: str) -> None:
+    zygote = recipes.shipped().zygotes[name]
+    assert zygote.install == f"mizzen[{name}]"
+    assert {one.partition(".")[0] for one in zygote.preload} >= set(zygote.requires) - {"joblib"}
+    assert zygote.requires
+    assert zygote.warm == (name == "sklearn")
+
+
+def test_shipped_entries_are_there() -> None:
+    for recipe in recipes.shipped().recipes:
+        if recipe.entry:
+            module, _, function = recipe.entry.partition(":")
+            assert callable(getattr(importlib.import_module(module), function)), recipe.name
+
+
+def test_an_initializer_shares_the_homes_cache_and_its_settings() -> None:
+    cache = importlib.import_module("mizzen.storage.cache")
+    initializer = next(found for found in recipes.shipped().recipes if found.name == "storage-initializer")
+    assert {"MIZZEN_HOME", cache.FOLDER, cache.MAX_BYTES, cache.OFFLINE} <= set(initializer.inherit)
 
 
 def test_the_users_own_come_first_and_are_read_again_when_they_change(file: Path) -> None:
@@ -124,6 +197,19 @@ recipes:
     assert found.zygote is not None and found.zygote.preload == ["json"]
     assert set(known.warm()) == {"mine", "sklearn"}
     assert set(book(file, "sklearn").warm()) == {"mine"}
+
+
+def test_a_recipe_of_ones_own_for_what_a_container_is_told(file: Path) -> None:
+    file.write_text(
+        """
+recipes:
+- {images: [acme/server], when: ["--kind=a*", KIND=a], command: [a]}
+- {images: [acme/server], command: [rest]}
+"""
+    )
+    known = book(file)
+    said = [["--kind=abc"], ["x", "KIND=a"], ["KIND=ab"], []]
+    assert [known.find("acme/server", words).recipe.command[0] for words in said] == ["a", "a", "rest", "rest"]
 
 
 @pytest.mark.parametrize(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
+
 import pytest
 
 from inference_objects import custom, isvc, model
-from mizzen.control.inference.support import ignored, unsupported
+from mizzen.control.inference.support import STORAGE_SCHEMES, ignored, unsupported
 
 CONTAINERS = {"containers": [{"image": "i"}]}
 
@@ -30,11 +32,15 @@ CONTAINERS = {"containers": [{"image": "i"}]}
         ({"predictor": model(storage={"key": "k"})}, "spec.predictor.model.storage"),
         ({"predictor": model(confidential={"enabled": True})}, "spec.predictor.model.confidential"),
         *(
-            ({"predictor": model(uri=f"{scheme}://x/y")}, "spec.predictor.model.storageUri")
-            for scheme in ("gs", "s3", "pvc", "hdfs", "oci", "oci+fetch", "hf")
+            ({"predictor": model(uri=f"{scheme}://x/y")}, f"spec.predictor.model.storageUri: {scheme}:// is not")
+            for scheme in ("pvc", "hdfs", "webhdfs", "modelscope", "oci", "oci+fetch", "oci+modelcar", "ftp")
         ),
         (
-            {"predictor": custom({"image": "i", "env": [{"name": "STORAGE_URI", "value": "gs://b/m"}]})},
+            {"predictor": model(uri="https://account.file.core.windows.net/share/model")},
+            "spec.predictor.model.storageUri: Azure Files is not",
+        ),
+        (
+            {"predictor": custom({"image": "i", "env": [{"name": "STORAGE_URI", "value": "hdfs://b/m"}]})},
             "spec.predictor.containers: STORAGE_URI",
         ),
     ],
@@ -52,8 +58,12 @@ def test_the_field_is_named(fields, field):
         model(uri="file:///models/iris"),
         model(uri="/models/iris"),
         model(uri="models/iris"),
-        model(uri="http://x/y"),
+        *(model(uri=f"{scheme}://x/y") for scheme in ("http", "https", "s3", "gs", "hf", "S3")),
+        model(uri="https://account.blob.core.windows.net/container/model"),
+        model(uri="https://git.example/acme/iris.git"),
+        model(uri="https://"),
         model(uri=None),
+        custom({"image": "i", "env": [{"name": "STORAGE_URI", "value": "gs://b/m"}]}),
         model(confidential={"enabled": False}),
         custom(),
         model(predictor={"minReplicas": 0, "maxReplicas": 5, "timeout": 5, "containerConcurrency": 1}),
@@ -62,6 +72,12 @@ def test_the_field_is_named(fields, field):
 )
 def test_what_is_built(predictor):
     assert unsupported(isvc(predictor=predictor, canary=[]), "Standard") == []
+
+
+def test_what_is_built_is_what_the_storage_fetches():
+    fetched = importlib.import_module("mizzen.storage.download")  # the package has a function of this name
+    # A path needs no scheme, and nobody makes the volume of a claim.
+    assert {*STORAGE_SCHEMES, "", "pvc"} == set(fetched._PROVIDERS)
 
 
 @pytest.mark.parametrize("mode", ["Knative", "ModelMesh"])
@@ -74,7 +90,7 @@ def test_other_modes(mode):
 
 def test_all_of_it_is_told_at_once():
     found = unsupported(
-        isvc(transformer=CONTAINERS, predictor=model(uri="gs://b/m", predictor={"batcher": {}})), "Knative"
+        isvc(transformer=CONTAINERS, predictor=model(uri="hdfs://b/m", predictor={"batcher": {}})), "Knative"
     )
     assert [sentence.split(":")[0].split(" ")[0] for sentence in found] == [
         "metadata.annotations[serving.kserve.io/deploymentMode]",

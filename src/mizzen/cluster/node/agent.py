@@ -81,7 +81,8 @@ async def run(config: NodeConfig, *, ready: Callable[[], None]) -> None:
             gateway=config.gateway,
             first_port=machine.first_port(),
             allocatable=capacity,
-            environment=os.environ,
+            # The home may have been named by a path that means another folder where a pod runs.
+            environment={**os.environ, "MIZZEN_HOME": config.home} if config.home else os.environ,
         )
         work = Pods(host, group)
         group.create_task(events.run())

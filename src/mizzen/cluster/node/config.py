@@ -24,6 +24,8 @@ class NodeConfig(msgspec.Struct, frozen=True, kw_only=True):
         isolation: which namespaces this user may make, as :func:`.runtime.namespaces.probe` found.
         gateway: ``host:port`` under which clients in pods reach services; empty if there is none.
         name: the node's name; empty for the machine's, as it was when the node first ran.
+        home: of the installation, for those in pods who keep something there, as the model cache is; empty: whatever
+            this process's environment says.
         warm: whether zygotes that are meant to be are started beforehand.
     """
 
@@ -36,4 +38,5 @@ class NodeConfig(msgspec.Struct, frozen=True, kw_only=True):
     isolation: Isolation
     gateway: str = ""
     name: str = ""
+    home: str = ""
     warm: bool = True

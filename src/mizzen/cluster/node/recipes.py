@@ -18,6 +18,7 @@ from pathlib import Path
 
 import msgspec
 
+from mizzen.apis.meta import Mapping
 from mizzen.cluster.node import yamllines
 from mizzen.cluster.node.errors import ImageUnavailable, RecipeError
 from mizzen.cluster.node.images import Image, parse
@@ -49,6 +50,8 @@ class Recipe(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=Tr
         images: patterns over the repository, such as ``acme/server`` or ``*/server``; ``*`` stands for anything. They
             mean any registry and tag, unless they name one themselves.
         name: for people; by default the first pattern.
+        when: patterns over what a container is told: its arguments, and its variables as ``NAME=value``. One of them
+            must fit, or the recipe is not meant; without any it is for every container of its images.
         entry: ``package.module:function``, called with the arguments in a process forked for it.
         zygote: the zygote that ``entry`` is forked from; without one it is the plain launcher.
         command: the program that is executed with the pod's ``args``; ``python`` is this installation's interpreter.
@@ -60,6 +63,7 @@ class Recipe(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=Tr
 
     images: list[str]
     name: str = ""
+    when: list[str] = []
     entry: str = ""
     zygote: str = ""
     command: list[str] = []
@@ -73,7 +77,9 @@ class Recipe(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=Tr
     def title(self) -> str:
         return self.name or self.images[0]
 
-    def matches(self, image: Image) -> bool:
+    def matches(self, image: Image, told: Sequence[str]) -> bool:
+        if self.when and not any(fnmatchcase(word, pattern) for word in told for pattern in self.when):
+            return False
         return any(fnmatchcase(name, pattern) for name in image.names for pattern in self.images)
 
 
@@ -125,6 +131,12 @@ def _complaints(recipe: Recipe, zygotes: set[str]) -> Iterable[tuple[str, str]]:
         yield "zygote", "a zygote is forked to call an entry, and there is none"
     if recipe.zygote and recipe.zygote not in zygotes:
         yield "zygote", f"no zygote {recipe.zygote!r} is declared (there are: {', '.join(sorted(zygotes)) or 'none'})"
+
+
+def told(container: Mapping) -> list[str]:
+    """What a container of a manifest is told, for :attr:`Recipe.when`: as far as the manifest itself says it."""
+    variables = (f"{entry.get('name')}={entry['value']}" for entry in container.get("env") or () if entry.get("value"))
+    return [*(container.get("args") or ()), *variables]
 
 
 @cache
@@ -186,8 +198,11 @@ class RecipeBook:
             self.problem = f"{self._file} cannot be read: {error}"
         return True
 
-    def find(self, image: str) -> Found:
+    def find(self, image: str, told: Sequence[str] = ()) -> Found:
         """The recipe for an image.
+
+        Args:
+            told: what its container is told, as :func:`told` gives it.
 
         Raises:
             ImageUnavailable: there is none, or it needs what is not installed; the message says what to do.
@@ -195,7 +210,7 @@ class RecipeBook:
         self.refresh()
         name = parse(image)
         for recipe in (*self._own.recipes, *shipped().recipes):
-            if recipe.matches(name):
+            if recipe.matches(name, told):
                 zygote = self.zygotes[recipe.zygote] if recipe.zygote else None
                 self._require(image, recipe, zygote)
                 return Found(recipe, zygote)

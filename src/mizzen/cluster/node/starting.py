@@ -12,6 +12,7 @@ from mizzen.cluster.node.host import PodContext
 from mizzen.cluster.node.launch import Launch, Place
 from mizzen.cluster.node.patience import PASSING, Patience
 from mizzen.cluster.node.podfolder import RunRecord
+from mizzen.cluster.node.recipes import told
 from mizzen.cluster.node.runs import Run
 from mizzen.cluster.node.runtime.spec import TERMINATION_FILE, Container
 from mizzen.cluster.node.status import Waiting
@@ -73,7 +74,7 @@ class Starting:
     async def _plan(self, spec: Mapping, run: Run) -> tuple[Launch, str]:
         pod, host = self._pod, self._pod.host
         facts = pod.facts
-        found = host.recipes.find(spec["image"])
+        found = host.recipes.find(spec["image"], told(spec))
         objects = await host.references.fetch(pod.namespace, environment.references(spec))
         own = launch.own_environment(facts, found, host.environment, gateway=host.gateway, container=spec)
         declared = environment.environment(spec, facts, objects, own)

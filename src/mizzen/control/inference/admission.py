@@ -13,6 +13,7 @@ from mizzen.apis.serving.v1alpha1 import CLUSTER_SERVING_RUNTIME, SERVING_RUNTIM
 from mizzen.apis.serving.v1beta1 import INFERENCE_SERVICE, InferenceService
 from mizzen.control.inference import config as settings
 from mizzen.control.inference import storage
+from mizzen.control.inference.credentials import CredentialsError, credentials
 from mizzen.control.inference.defaults import defaulted
 from mizzen.control.inference.runtimevalidation import runtime_problem
 from mizzen.control.inference.standard import INFERENCE_SERVICE_LABEL
@@ -76,8 +77,12 @@ def bring_model(request: AdmissionRequest, reader: Reader) -> AdmissionResponse:
     if INFERENCE_SERVICE_LABEL not in labels:
         return AdmissionResponse()
     try:
-        return AdmissionResponse(object=storage.with_model(request.object, _config(reader)))
-    except (settings.ConfigError, storage.StorageError) as error:
+        config = _config(reader)
+        if not storage.is_brought(request.object):
+            return AdmissionResponse()
+        granted = credentials(request.object, request.namespace, config, reader)
+        return AdmissionResponse(object=storage.with_model(request.object, config, granted))
+    except (settings.ConfigError, storage.StorageError, CredentialsError) as error:
         return AdmissionResponse(allowed=False, message=str(error), code=500, reason="InternalError")
 
 

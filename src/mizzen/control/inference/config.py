@@ -140,6 +140,44 @@ class Security(_Section):
     auto_mount_service_account_token: bool = False
 
 
+_SECRET_ANNOTATION = "serving.kserve.io/storageSecretName"
+_GOOGLE_FILE = "gcloud-application-credentials.json"
+
+
+class GcsCredentials(_Section):
+    """Google's credentials are a file in a Secret, under this key."""
+
+    credential_file_name: str = msgspec.field(name="gcsCredentialFileName", default=_GOOGLE_FILE)
+
+    def __post_init__(self) -> None:
+        self.credential_file_name = self.credential_file_name or _GOOGLE_FILE
+
+
+class S3Credentials(_Section):
+    """Under which keys Secrets have S3's credentials, and how S3 is asked where they do not say. Empty: not said."""
+
+    access_key_id_name: str = msgspec.field(name="s3AccessKeyIDName", default="")
+    secret_access_key_name: str = msgspec.field(name="s3SecretAccessKeyName", default="")
+    endpoint: str = msgspec.field(name="s3Endpoint", default="")
+    use_https: str = msgspec.field(name="s3UseHttps", default="")
+    region: str = msgspec.field(name="s3Region", default="")
+    verify_ssl: str = msgspec.field(name="s3VerifySSL", default="")
+    use_virtual_bucket: str = msgspec.field(name="s3UseVirtualBucket", default="")
+    use_accelerate: str = msgspec.field(name="s3UseAccelerate", default="")
+    use_anonymous_credential: str = msgspec.field(name="s3UseAnonymousCredential", default="")
+    ca_bundle_config_map: str = msgspec.field(name="s3CABundleConfigMap", default="")
+    ca_bundle: str = msgspec.field(name="s3CABundle", default="")
+
+
+class CredentialSettings(_Section):
+    storage_secret_name_annotation: str = _SECRET_ANNOTATION
+    gcs: GcsCredentials = msgspec.field(default_factory=GcsCredentials)
+    s3: S3Credentials = msgspec.field(default_factory=S3Credentials)
+
+    def __post_init__(self) -> None:
+        self.storage_secret_name_annotation = self.storage_secret_name_annotation or _SECRET_ANNOTATION
+
+
 class ServiceSettings(_Section):
     service_cluster_ip_none: bool = msgspec.field(name="serviceClusterIPNone", default=False)
 
@@ -150,6 +188,7 @@ class Config(msgspec.Struct):
     ingress: Ingress = msgspec.field(default_factory=Ingress)
     deploy: Deploy = msgspec.field(default_factory=lambda: Deploy(default_deployment_mode="Standard"))
     storage_initializer: StorageInitializer = msgspec.field(default_factory=StorageInitializer)
+    credentials: CredentialSettings = msgspec.field(default_factory=CredentialSettings)
     inference_service: InferenceServiceDefaults = msgspec.field(default_factory=InferenceServiceDefaults)
     security: Security = msgspec.field(default_factory=Security)
     service: ServiceSettings = msgspec.field(default_factory=ServiceSettings)
@@ -166,6 +205,7 @@ def parse_config(data: Mapping[str, str]) -> Config:
         ingress=_section(data, "ingress", defaults.ingress),
         deploy=_section(data, "deploy", defaults.deploy),
         storage_initializer=_section(data, "storageInitializer", defaults.storage_initializer),
+        credentials=_section(data, "credentials", defaults.credentials),
         inference_service=_section(data, "inferenceService", defaults.inference_service),
         security=_section(data, "security", defaults.security),
         service=_section(data, "service", defaults.service),

@@ -7,10 +7,12 @@ a Deployment reads as the user meant it. Source: reference of the KServe control
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Sequence
 
 from mizzen.apis.meta import Mapping
 from mizzen.apis.serving.v1beta1 import PREDICTOR_CONTAINER, TRANSFORMER_CONTAINER, PredictorSpec
 from mizzen.control.inference.config import Config
+from mizzen.control.inference.credentials import Credentials
 from mizzen.control.inference.validation import storage_uri
 from mizzen.errors import MizzenError
 
@@ -48,24 +50,32 @@ def source_uri(predictor: PredictorSpec) -> str:
     return uri
 
 
-def with_model(pod: Mapping, config: Config) -> Mapping:
+def is_brought(pod: Mapping) -> bool:
+    """Whether the pod still has to be made to bring its model."""
+    annotations = (pod.get("metadata") or {}).get("annotations") or {}
+    uri = annotations.get(SOURCE_ANNOTATION)
+    initializers = (pod.get("spec") or {}).get("initContainers") or []
+    if not uri or _AGENT_ANNOTATION in annotations or _IMAGE.match(uri):
+        return False
+    return not any(container.get("name") == INITIALIZER for container in initializers)
+
+
+def with_model(pod: Mapping, config: Config, granted: Credentials | None = None) -> Mapping:
     """A copy of the pod that brings its model, as its annotation says; the pod itself when there is nothing to bring.
 
     Calling it again on the result changes nothing.
 
+    Args:
+        granted: what the initializer is given to ask the model's storage with.
+
     Raises:
         StorageError: the annotation is there, and no container to bring the model to.
     """
-    metadata = pod.get("metadata") or {}
-    annotations = metadata.get("annotations") or {}
-    uri = annotations.get(SOURCE_ANNOTATION)
-    spec = pod.get("spec") or {}
-    initializers = spec.get("initContainers") or []
-    if not uri or _AGENT_ANNOTATION in annotations or _IMAGE.match(uri):
+    if not is_brought(pod):
         return pod
-    if any(container.get("name") == INITIALIZER for container in initializers):
-        return pod
-    spec = dict(spec)
+    annotations = pod["metadata"]["annotations"]
+    uri: str = annotations[SOURCE_ANNOTATION]
+    spec = dict(pod.get("spec") or {})
     containers = [dict(container) for container in spec.get("containers") or ()]
     named = {container.get("name"): container for container in containers}
     server = named.get(PREDICTOR_CONTAINER) or named.get(_WORKER_CONTAINER)
@@ -82,8 +92,10 @@ def with_model(pod: Mapping, config: Config) -> Mapping:
         mount |= {"name": _CLAIM_VOLUME} | ({"subPath": path} if path else {})
     else:
         volume = {"name": _PROVISION, "emptyDir": {}}
-        spec["initContainers"] = [*initializers, _initializer(uri, config)]
-    spec["volumes"] = [*(v for v in spec.get("volumes") or () if v.get("name") != volume["name"]), volume]
+        granted = granted or Credentials()
+        spec["initContainers"] = [*(spec.get("initContainers") or ()), _initializer(uri, config, granted)]
+        spec["volumes"] = _joined(spec.get("volumes") or (), granted.volumes)
+    spec["volumes"] = _joined(spec.get("volumes") or (), [volume])
     for container in targets:
         others = [m for m in container.get("volumeMounts") or () if m.get("mountPath") != MODEL_PATH]
         container["volumeMounts"] = [*others, mount]
@@ -93,15 +105,21 @@ def with_model(pod: Mapping, config: Config) -> Mapping:
     return {**pod, "spec": spec}
 
 
-def _initializer(uri: str, config: Config) -> Mapping:
-    return {
+def _joined(volumes: Iterable[Mapping], more: Sequence[Mapping]) -> list[Mapping]:
+    names = {volume["name"] for volume in more}
+    return [*(volume for volume in volumes if volume.get("name") not in names), *more]
+
+
+def _initializer(uri: str, config: Config, granted: Credentials) -> Mapping:
+    made = {
         "name": INITIALIZER,
         "image": config.storage_initializer.image,
         "args": [uri, MODEL_PATH],
         "resources": config.storage_initializer.resources,
         "terminationMessagePolicy": "FallbackToLogsOnError",
-        "volumeMounts": [{"name": _PROVISION, "mountPath": MODEL_PATH}],
+        "volumeMounts": [{"name": _PROVISION, "mountPath": MODEL_PATH}, *granted.mounts],
     }
+    return made | ({"env": list(granted.env.values())} if granted.env else {})
 
 
 def _moved(entry: Mapping) -> Mapping:

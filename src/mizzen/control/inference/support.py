@@ -12,8 +12,12 @@ from mizzen.apis.meta import given
 from mizzen.apis.serving.v1beta1 import FRAMEWORKS, InferenceService
 from mizzen.control.inference.config import MODE_ANNOTATION, Mode
 from mizzen.control.inference.validation import storage_uri
+from mizzen.storage.errors import StorageError
+from mizzen.storage.hosts import service_of
 
-_STORAGE_SCHEMES = ("file://", "http://", "https://")
+# Those of mizzen.storage, but for claims: there is nobody yet to make the volumes of a claim.
+STORAGE_SCHEMES = ("file", "http", "https", "s3", "gs", "hf")
+_SUPPORTED = f"a local path, {', '.join(f'{scheme}://' for scheme in STORAGE_SCHEMES)}"
 
 
 def unsupported(isvc: InferenceService, mode: Mode) -> list[str]:
@@ -45,11 +49,25 @@ def _sentences(isvc: InferenceService, mode: Mode) -> Iterator[str]:
     if confidential is not None and confidential.enabled:
         yield "spec.predictor.model.confidential is not supported yet"
     uri = storage_uri(predictor)
-    if "://" in uri and not uri.startswith(_STORAGE_SCHEMES):
+    if missing := _unsupported_storage(uri):
         named = next((name for name in (*FRAMEWORKS, "model") if given(getattr(predictor, name)) is not None), "")
         field = f"spec.predictor.{named}.storageUri" if named else "spec.predictor.containers: STORAGE_URI"
-        scheme = uri.partition("://")[0]
-        yield f"{field}: {scheme}:// is not supported yet; supported are a local path, {', '.join(_STORAGE_SCHEMES)}"
+        yield f"{field}: {missing} is not supported yet; supported are {_SUPPORTED}"
+
+
+def _unsupported_storage(uri: str) -> str:
+    """What kind of address it is, if none that a model can be fetched from; else empty."""
+    scheme, separator, _ = uri.partition("://")
+    if not separator:
+        return ""
+    scheme = scheme.lower()
+    if scheme not in STORAGE_SCHEMES:
+        return f"{scheme}://"
+    try:
+        files = scheme in ("http", "https") and service_of(uri, {}) == "azure files"
+    except StorageError:
+        return ""  # no host: the initializer says so
+    return "Azure Files" if files else ""
 
 
 def ignored(isvc: InferenceService) -> list[str]:

@@ -58,6 +58,9 @@ class MLflowModel(TensorModel):
         names = held(folder)
         if MODEL not in names:
             raise LoadError(f"there is no {MODEL} file in {folder}: {listing(names)}")
+        if (folder / MODEL).is_symlink():
+            # In a pod each entry of a local model is a link, and MLflow reads nothing that leads out of the folder.
+            folder = (folder / MODEL).resolve().parent
         pyfunc = framework("mlflow.pyfunc", "mlflow", "MLflow")
         self._library = framework("mlflow.exceptions", "mlflow", "MLflow")
         try:
