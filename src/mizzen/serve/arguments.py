@@ -48,6 +48,7 @@ class Arguments:
         predictor_host and what follows: for models that forward to another server.
         settings: arguments that are a runtime's own, by name.
         warnings: sentences about arguments without effect.
+        given: the names of those that were given, and are no defaults.
     """
 
     model_dir: str | None = None
@@ -90,6 +91,7 @@ class Arguments:
     enable_predictor_health_check: bool = False
     settings: dict[str, Any] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
+    given: frozenset[str] = field(default=frozenset(), compare=False)
 
     @property
     def scheduling(self) -> Scheduling:
@@ -374,7 +376,9 @@ def parse(
         raise ArgumentError("MODEL is missing: a folder, a file, an address, or code; see mizzen serve --help")
     given.setdefault("ssl_certfile", environ.get("KSERVE_TLS_CERT_FILE") or None)
     given.setdefault("ssl_keyfile", environ.get("KSERVE_TLS_KEY_FILE") or None)
-    arguments = Arguments(**given, named="model_name" in given, settings=settings, warnings=warnings)
+    arguments = Arguments(
+        **given, named="model_name" in given, settings=settings, warnings=warnings, given=frozenset(given)
+    )
     if arguments.access_log_format not in ("kserve", "json"):
         warnings.append(f"--access_log_format={arguments.access_log_format} has no effect: there are kserve and json")
         arguments.access_log_format = "kserve"

@@ -58,5 +58,11 @@ def shaped(array: Array, shape: list[int], tensor: str) -> Array:
         needed = 1
         for size in shape:
             needed *= size if size >= 0 else 1
+        if unknown and not needed:
+            raise InvalidInput(
+                f"{where}: shape {shape} has -1 beside 0, so nobody can tell what it stands for"
+            ) from None
+        if not unknown and needed == array.size:
+            raise InvalidInput(f"{where}: shape {shape} has a dimension that is larger than any array's") from None
         wanted = f"a multiple of {needed}" if unknown else f"{needed}"
         raise InvalidInput(f"{where}: shape {shape} takes {wanted} elements, data has {array.size}") from None

@@ -157,3 +157,16 @@ def test_settings_that_cannot_be_read_say_where_and_why(tmp_path, text, says):
 )
 def test_code_is_told_from_paths(given, code):
     assert find.is_code(given) is code
+
+
+def test_mlservers_server_settings_count_unless_the_command_line_says_otherwise(tmp_path):
+    model(tmp_path / "m")
+    (tmp_path / "m" / "model-settings.json").write_text('{"implementation": "mlserver_sklearn.SKLearnModel"}')
+    (tmp_path / "settings.json").write_text('{"http_port": 9001, "grpc_port": 9002, "kafka_enabled": true}')
+    arguments = parse(["--http_port=9000"], {})
+    find.source(tmp_path, arguments, {})
+    assert (arguments.http_port, arguments.grpc_port) == (9000, 9002)
+    assert arguments.warnings == [f"{tmp_path / 'settings.json'}: kafka_enabled has no effect on this server"]
+    (tmp_path / "settings.json").write_text('{"http_port": "many"}')
+    with pytest.raises(LoadError, match="http_port must be a number, not 'many'"):
+        find.source(tmp_path, parse([], {}), {})

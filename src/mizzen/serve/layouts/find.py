@@ -32,6 +32,7 @@ def source(path: Path, arguments: Arguments, environ: Mapping[str, str]) -> Sour
         return Single(single(path, arguments))
     if path.is_dir() and not arguments.runtime:
         if mlserver.found(path):
+            mlserver.configure(path, arguments)
             return mlserver.MLServerRepository(path, arguments.isolation)
         if triton.find(path):
             return triton.TritonRepository(path, arguments.scheduling, arguments.isolation)

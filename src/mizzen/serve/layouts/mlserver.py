@@ -67,6 +67,7 @@ _SERVER: dict[str, str | None] = {
     "parallel_workers": None,
     "debug": None,
     "load_models_at_startup": "load_at_start",
+    "parallel_workers_timeout": None,
 }
 
 
@@ -141,12 +142,8 @@ def read(file: Path) -> ModelSettings:
         raise LoadError(f"{file} cannot be read: {error.strerror or error}") from None
 
 
-def configure(root: Path, arguments: Arguments, given: set[str]) -> None:
-    """Take over what ``settings.json`` says of the server, unless the command line says it.
-
-    Args:
-        given: the arguments that the command line has.
-    """
+def configure(root: Path, arguments: Arguments) -> None:
+    """Take over what ``settings.json`` says of the server, unless the command line says it."""
     file = root / SERVER
     if not file.is_file():
         return
@@ -158,7 +155,11 @@ def configure(root: Path, arguments: Arguments, given: set[str]) -> None:
         argument = _SERVER.get(name)
         if argument is None or not hasattr(arguments, argument):
             arguments.warnings.append(f"{file}: {name} has no effect on this server")
-        elif argument not in given:
+        elif argument not in arguments.given:
+            wanted = type(getattr(arguments, argument))
+            if wanted is not type(None) and not isinstance(value, wanted):
+                kind = "a number" if wanted is int else "true or false" if wanted is bool else "a text"
+                raise LoadError(f"{file}: {name} must be {kind}, not {value!r}")
             setattr(arguments, argument, value)
 
 

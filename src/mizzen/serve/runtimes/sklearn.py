@@ -143,8 +143,9 @@ class SklearnModel(TensorModel):
             if self._versions:
                 raise InferenceError(f"{error} ({self._versions})") from error
             raise
-        except ValueError as error:
-            # scikit-learn's word for features that it cannot take: their number, NaN, an unknown category.
+        except (ValueError, OverflowError) as error:
+            # scikit-learn's word for features that it cannot take: their number, NaN, an unknown category; and numpy's
+            # for a whole number beyond all floats.
             if self.foreign:
                 raise
             raise InvalidInput(str(error)) from error
