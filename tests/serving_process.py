@@ -45,7 +45,7 @@ class Process:
         async with asyncio.timeout(60):
             while True:
                 for line in self.lines:
-                    if found := re.search(r"is served(?: by \d+ processes)? at (\S+) \(\d+ ms\)$", line):
+                    if found := re.search(r"(?:is|are) served(?: by \d+ processes)? at (\S+) \(\d+ ms\)$", line):
                         return found.group(1)
                 assert self.popen.poll() is None, self.lines
                 await asyncio.sleep(0.01)

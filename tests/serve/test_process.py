@@ -188,7 +188,9 @@ async def test_sigterm_lets_requests_finish_and_readiness_fails_first(start, cli
         while True:
             statuses.append(await ask(client, f"{url}/v2/health/ready"))
             await asyncio.sleep(0.01)
-    assert statuses[-1] == (503, {"error": "Server is not ready. It is about to end."}), "not ready before it stops to listen"
+    assert statuses[-1] == (503, {"error": "Server is not ready. It is about to end."}), (
+        "not ready before it stops to listen"
+    )
     assert await asked == (200, {"predictions": [7.0]})
     assert await process.ended() == 0
 
@@ -360,3 +362,31 @@ def certificate(folder: Path, serial: int) -> tuple[bytes, bytes]:
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
     return cert.public_bytes(serialization.Encoding.PEM), private
+
+
+async def test_one_port_given_twice_is_one_port(start, client, iris, unused_tcp_port):
+    process = start(
+        "--model_dir", str(iris), f"--http_port={unused_tcp_port}", f"--grpc_port={unused_tcp_port}", "--host=127.0.0.1"
+    )
+    assert (await ask(client, f"{await process.url()}/v2/health/ready"))[0] == 200
+
+
+async def test_while_it_ends_every_answer_says_that_it_is_the_last_of_its_connection(start, iris):
+    process = start("--model_dir", str(iris), "--http_port=0", "--host=127.0.0.1")
+    host, _, port = (await process.url()).removeprefix("http://").partition(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    heads = []
+    for turn in range(2):
+        writer.write(b"GET /v2/models/model/ready HTTP/1.1\r\nHost: a\r\n\r\n")
+        head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 30)
+        await reader.readexactly(int(re.search(rb"content-length: (\d+)", head)[1]))
+        heads.append(head)
+        if not turn:
+            process.popen.terminate()
+            await asyncio.sleep(0.1)
+    assert b"connection: close" not in heads[0]
+    assert b"connection: close" in heads[1]
+    assert b" 503 " in heads[1]
+    assert await asyncio.wait_for(reader.read(), 30) == b""
+    writer.close()
+    assert await process.ended() == 0

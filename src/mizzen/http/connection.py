@@ -386,6 +386,9 @@ class Connection(asyncio.Protocol):
         else:
             transport.close()
 
+    def retire(self) -> None:
+        """The server is about to end: the next answer will be the last, see :meth:`persistence`."""
+
     def close_if_idle(self) -> None:
         """Close unless a request is being read, handled or answered."""
         if not self._queue and self._receiving is None and not self._heading and not self._lingering:

@@ -92,6 +92,8 @@ class Accepted(Protocol):
 
     def check_time(self, now: int) -> None: ...
 
+    def retire(self) -> None: ...
+
     def close_if_idle(self) -> None: ...
 
     def abort(self) -> None: ...
@@ -171,6 +173,13 @@ class Server:
             listener = await loop.create_server(accept, host, port, **options)
         self._listeners.append(listener)
         return [bound.getsockname()[:2] for bound in listener.sockets]
+
+    def retire(self) -> None:
+        """Ask clients to go elsewhere, and serve them until :meth:`close`: every answer says that it is the last of its
+        connection, and over HTTP/2 they are told to open no more."""
+        self.draining = True
+        for connection in list(self._connections):
+            connection.retire()
 
     async def close(self, grace: float = 30.0) -> bool:
         """Stop accepting, let what is under way finish within ``grace`` seconds, then end the rest.

@@ -82,6 +82,9 @@ class Sniffer(asyncio.Protocol):
         if waited > (limits.head_timeout if self._begun else limits.keep_alive):
             self._transport.close()
 
+    def retire(self) -> None:
+        """Whoever has said nothing yet is told with its first answer."""
+
     def close_if_idle(self) -> None:
         if not self._begun:
             self._transport.close()

@@ -148,7 +148,17 @@ def size(text: str) -> int:
 
 
 def switch(text: str) -> bool | None:
-    return None if text.lower() == "auto" else boolean(text)
+    if text.lower() == "auto":
+        return None
+    if text.lower() not in TRUE | FALSE:
+        raise argparse.ArgumentTypeError(f"{text!r} is none of auto, on and off")
+    return boolean(text)
+
+
+def name(text: str) -> str:
+    if not text.strip() or not text.isprintable():
+        raise argparse.ArgumentTypeError(f"{text!r} is no name")
+    return text
 
 
 def count(text: str) -> int:
@@ -235,7 +245,7 @@ def _parser(prog: str, positional: bool) -> _Parser:
         what.add_argument(
             "--model_dir", metavar="MODEL", help="the model's folder or file, a folder of models, or an address"
         )
-    what.add_argument("--model_name", "--name", metavar="NAME", help="what requests call it (model)")
+    what.add_argument("--model_name", "--name", type=name, metavar="NAME", help="what requests call it (model)")
     what.add_argument("--runtime", "--framework", metavar="NAME", help="the framework, where its files do not tell")
     what.add_argument("--model_id", metavar="ID", help="a model of Hugging Face's hub, OWNER/NAME")
 

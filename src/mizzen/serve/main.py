@@ -68,7 +68,7 @@ def command(argv: Sequence[str]) -> int:
         if arguments.docs is None:
             arguments.docs = True
         arguments.reload = True
-        return run(arguments, Start(host, began, greet=True))
+        return run(arguments, Start(host, began, notice=NOTICE, greet=True))
     except MizzenError as error:
         return _failed(error)
     except KeyboardInterrupt:
@@ -100,7 +100,7 @@ def run(arguments: Arguments, start: Start) -> int:
         if arguments.ssl_certfile is not None and arguments.ssl_keyfile is not None:
             certificate = Certificate(arguments.ssl_certfile, arguments.ssl_keyfile)
         sockets = [bind(start.host, arguments.http_port)]
-        if arguments.grpc_port is not None:
+        if arguments.grpc_port is not None and arguments.grpc_port != (arguments.http_port or None):
             sockets.append(bind(start.host, arguments.grpc_port))
         elif start.second_port is not None and arguments.http_port and arguments.enable_grpc:
             try:

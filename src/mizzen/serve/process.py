@@ -16,6 +16,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from urllib.parse import quote
 
 import msgspec
 
@@ -131,7 +132,8 @@ class Process:
         took = (time.perf_counter() - start.began) * 1000
         place = f" from {arguments.model_dir}" if arguments.model_dir else ""
         by = f" by {arguments.workers} processes" if arguments.workers > 1 else ""
-        logger.info("%s%s is served%s at %s (%.0f ms)", what, place, by, self._urls[0], took)
+        verb = "are" if what.endswith("models") else "is"
+        logger.info("%s%s %s served%s at %s (%.0f ms)", what, place, verb, by, self._urls[0], took)
         if start.greet:
             print(greeting, flush=True)
 
@@ -164,6 +166,10 @@ class Process:
             if ending.done():  # somebody is impatient
                 os._exit(128 + number)
             ending.set_result(0)
+            waiting = sum(served.in_flight for served in server.repository)
+            if self._start.greet and waiting:
+                what = "1 request" if waiting == 1 else f"{waiting} requests"
+                print(f"finishing {what}; once more to end at once", file=sys.stderr, flush=True)
 
         def stuck(served: Served, reason: str) -> None:
             logger.error(
@@ -254,7 +260,8 @@ def greeting(models: Sequence[Served], url: str, docs: bool = False) -> str:
 
     ready = [served.model for served in models if served.ready]
     names = list(dict.fromkeys(model.name for model in ready))
-    lines = [f"{', '.join(names[:8])}{', ...' if len(names) > 8 else ''} listens on {url}."]
+    verb = "listens" if len(names) == 1 else "listen"
+    lines = [f"{', '.join(names[:8])}{', ...' if len(names) > 8 else ''} {verb} on {url}."]
     if ready:
         model = ready[0]
         if isinstance(model, GenerativeModel | Relay):
@@ -262,7 +269,7 @@ def greeting(models: Sequence[Served], url: str, docs: bool = False) -> str:
             asked = [f"curl -s {url}/openai/v1/completions -d '{body}'"]
         else:
             inputs = [msgspec.convert(msgspec.to_builtins(one), example.Input) for one in model.inputs]
-            asked = example.command(f"curl -s {url}", model.name, inputs).splitlines()
+            asked = example.command(f"curl -s {url}", quote(model.name, safe=""), inputs).splitlines()
         lines[0] += " Try:"
         lines += ["", *(f"  {line}" for line in asked)]
     if docs:

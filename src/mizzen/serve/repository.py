@@ -18,7 +18,7 @@ from typing import Any, Protocol
 
 from msgspec import Struct
 
-from mizzen.serve.errors import Asleep, LoadError, ModelNotFound, ModelNotReady, VersionNotFound
+from mizzen.serve.errors import Asleep, LoadError, ModelNotFound, ModelNotReady, Unloaded, VersionNotFound
 from mizzen.serve.model import Servable
 from mizzen.serve.scheduling import Scheduling
 from mizzen.serve.served import Broken, Dormant, Served, State
@@ -165,6 +165,8 @@ class Repository:
                 if self._memory is not None and self._taken() and self._taken() + size > self._memory:
                     self.add(Dormant(Broken(spec.name, spec.version))).sleep()
                     continue
+                if self._memory is not None and size > self._memory:
+                    logger.warning("model %s takes %d bytes, more than all models may", spec.name, size)
                 try:
                     self.load(self._made(spec), spec.scheduling).size = size
                 except LoadError as error:
@@ -236,15 +238,20 @@ class Repository:
             self._versions.pop(name, None)
             self._default.pop(name, None)
 
+    def is_unloaded(self, name: str) -> bool:
+        """Whether the source has a model that is not loaded."""
+        return name not in self._versions and self._source is not None and name in self._source.names()
+
     def get(self, name: str, version: str | None = None) -> Served:
         """A model, whatever its state.
 
         Raises:
             ModelNotFound, VersionNotFound
+            Unloaded: it could be served, and is not.
         """
         served = self._default.get(name)
         if served is None:
-            raise ModelNotFound(name)
+            raise Unloaded(name) if self.is_unloaded(name) else ModelNotFound(name)
         if version is None:
             return served
         found = self._versions[name].get(version)

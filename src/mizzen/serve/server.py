@@ -186,6 +186,7 @@ class ModelServer:
         loop = asyncio.get_running_loop()
         end = loop.time() + grace
         self.repository.draining = True
+        self._http.retire()
         await asyncio.sleep(min(notice, grace))
         if self._grpc is not None:
             self._grpc.drain()

@@ -63,7 +63,10 @@ def test_one_folder_around_a_model_that_has_a_name_is_a_mistake_in_packing(tmp_p
         source(tmp_path, "--model_name=iris")
     assert source(tmp_path).names() == ["inner"]
     model(tmp_path / "second")
-    assert source(tmp_path, "--model_name=iris").names() == ["inner", "second"]
+    arguments = parse(["--model_name=iris"], {})
+    assert find.source(tmp_path, arguments, {}).names() == ["inner", "second"]
+    [warning] = arguments.warnings
+    assert "--model_name=iris has no effect" in warning
 
 
 async def test_a_server_of_a_folder(start, client, tmp_path):
@@ -170,3 +173,13 @@ def test_mlservers_server_settings_count_unless_the_command_line_says_otherwise(
     (tmp_path / "settings.json").write_text('{"http_port": "many"}')
     with pytest.raises(LoadError, match="http_port must be a number, not 'many'"):
         find.source(tmp_path, parse([], {}), {})
+
+
+def test_a_folder_of_nothing_but_versions_is_one_model(tmp_path):
+    for version in ("1", "12", "2"):
+        model(tmp_path / version)
+    found = source(tmp_path, "--model_name=wine")
+    assert found.names() == ["wine"]
+    assert [spec.version for spec in found.specs("wine")] == ["1", "2", "12"]
+    model(tmp_path / "13")
+    assert [spec.version for spec in found.specs("wine")][-1] == "13"

@@ -258,6 +258,10 @@ class Http2Connection(Endpoint[Http2Exchange, RequestHead]):
         if code:
             logger.debug("%s ended its connection: %s %s", self.peer, frames.code_name(code), text)
 
+    def retire(self) -> None:
+        """Tell the client to open no more; see :meth:`close_if_idle`."""
+        self.close_if_idle()
+
     def close_if_idle(self) -> None:
         """Take no new requests, and close when those under way are answered.
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 from mizzen.serve.arguments import Arguments
 from mizzen.serve.errors import LoadError
 from mizzen.serve.layouts import mlserver, triton
-from mizzen.serve.layouts.folder import Folder, is_folder_of_models, is_model, subfolders
+from mizzen.serve.layouts.folder import Folder, is_folder_of_models, is_model, subfolders, versions
 from mizzen.serve.layouts.single import Single
 from mizzen.serve.repository import Source
 from mizzen.serve.spec import ModelSpec
@@ -36,8 +37,14 @@ def source(path: Path, arguments: Arguments, environ: Mapping[str, str]) -> Sour
             return mlserver.MLServerRepository(path, arguments.isolation)
         if triton.find(path):
             return triton.TritonRepository(path, arguments.scheduling, arguments.isolation)
+    if path.is_dir() and _is_versions(path):
+        return Single(single(path, arguments), partial(versions, path))
     if path.is_dir() and not is_model(path) and is_folder_of_models(path):
         _check_meant(path, arguments)
+        if arguments.named:
+            arguments.warnings.append(
+                f"--model_name={arguments.model_name} has no effect: the models in {path} have their folders' names"
+            )
         return Folder(path, arguments.runtime, arguments.settings, arguments.isolation)
     return Single(single(path, arguments))
 
@@ -58,6 +65,12 @@ def single(path: Path, arguments: Arguments, runtime: str = "") -> ModelSpec:
         settings=arguments.settings,
         isolation=arguments.isolation,
     )
+
+
+def _is_versions(path: Path) -> bool:
+    """Whether a folder has nothing but numbered ones with a model in each: it is one model, in its versions."""
+    found = versions(path)
+    return bool(found) and len(found) == len(subfolders(path)) and all(is_model(one) for one in found)
 
 
 def _check_meant(path: Path, arguments: Arguments) -> None:
