@@ -17,7 +17,7 @@ from collections.abc import Callable, Hashable
 from functools import partial
 from typing import TYPE_CHECKING
 
-from mizzen.serve import execution
+from mizzen.serve import crashes, execution
 from mizzen.serve.errors import ModelNotReady, QueueFull
 from mizzen.serve.execution import Outcome
 from mizzen.serve.joining import kind
@@ -79,6 +79,8 @@ class Batcher(Lane):
         self._model = model
         self._metrics = metrics
         self._limits = scheduling
+        self._together = crashes.named(execution.together, model.name)
+        self._mark = crashes.Mark(model.name)
         self._placement: Placement | None = None
         self._prepare = prepare
         self._idle: list[Worker] = []
@@ -94,6 +96,7 @@ class Batcher(Lane):
         self._watch: asyncio.TimerHandle | None = None
         self._stuck = stuck
         self._dead: ModelNotReady | None = None
+        self._departed = False
 
     @property
     def batching(self) -> bool:
@@ -113,9 +116,9 @@ class Batcher(Lane):
         limits = self._limits
         if self._dead is not None:
             raise self._dead
-        if limits.queue is not None and (waiting := self.in_flight) >= limits.queue:
-            self._metrics.refused += 1
-            raise QueueFull(self._model.name, waiting)
+        if limits.queue is not None:
+            self._check_room(limits.queue)
+            call.on_cancel = self._departure
         key = kind(call.inputs, call.options) if self.batching else None
         array = call.inputs[0].array
         rows = array.shape[0] if array.ndim else 1
@@ -149,11 +152,27 @@ class Batcher(Lane):
                 handle.cancel()
         for worker in self._workers:
             worker.close()
+        self._mark.close()
 
     @property
     def _room(self) -> bool:
         """Whether another call may begin."""
         return not self._running or len(self._running) < (self._limits.concurrency or self._model.concurrency)
+
+    def _check_room(self, most: int) -> None:
+        """Raises:
+        QueueFull: as many requests wait as may, not counting those that nobody waits for.
+        """
+        if self.in_flight >= most and self._departed:
+            self._departed = False
+            for group in self._queue:
+                group.calls = [call for call in group.calls if not call.settled]
+        if (waiting := self.in_flight) >= most:
+            self._metrics.refused += 1
+            raise QueueFull(self._model.name, waiting)
+
+    def _departure(self) -> None:
+        self._departed = True
 
     def _soon(self, group: Group) -> asyncio.Handle:
         loop = asyncio.get_running_loop()
@@ -175,7 +194,9 @@ class Batcher(Lane):
                 job = execution.compared if check else execution.attempt
                 self._dispatch(group, partial(job, self._model, requests, options))
                 continue
-            outcome = execution.together(self._model, requests, options)
+            self._mark.begin()
+            outcome = self._together(self._model, requests, options)
+            self._mark.end()
             placement.record(outcome.cost)
             if outcome.answers is None:
                 # Asking each alone may take long: not here.

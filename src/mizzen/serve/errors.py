@@ -55,8 +55,8 @@ class MethodNotAllowed(ServeError):
 
     status = 405
 
-    def __init__(self, method: str, path: str, allowed: list[str]) -> None:
-        super().__init__(f"{path} takes {' or '.join(allowed)}, not {method}")
+    def __init__(self, method: str, path: str, allowed: list[str], hint: str = "") -> None:
+        super().__init__(f"{path} takes {' or '.join(allowed)}, not {method}" + (f"; {hint}" if hint else ""))
         self.allowed = list(allowed)
 
 
@@ -67,6 +67,13 @@ class ModelNotReady(ServeError):
 
     def __init__(self, name: str, reason: str = "") -> None:
         super().__init__(f"Model with name {name} is not ready." + (f" {reason}" if reason else ""))
+
+
+class Unloaded(ModelNotReady):
+    """The model could be served, and is not loaded."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name, f"It is unloaded; POST to /v2/repository/models/{name}/load to load it.")
 
 
 class Asleep(ModelNotReady):

@@ -36,6 +36,9 @@ _LENGTH = struct.Struct("<Q")
 _EARLY = 5.0
 _PAUSES = (0.0, 0.1, 0.5, 2.0, 10.0)
 
+# How long a successor may take to load, while requests wait for it.
+_SUCCESSOR = 600.0
+
 # What has closed its socket is about to end: whether by itself or by a signal is worth a moment's wait.
 _LAST_WORDS = 2.0
 
@@ -97,12 +100,18 @@ class Channel:
         self._sock.sendall(_LENGTH.pack(len(data)))
         self._sock.sendall(data)
 
-    def receive(self) -> Message:
-        """Raises:
-        EOFError: the other end is gone.
+    def receive(self, patience: float | None = None) -> Message:
+        """Args:
+            patience: seconds in which something must come; None is for ever.
+
+        Raises:
+            EOFError: the other end is gone.
+            TimeoutError
         """
+        self._sock.settimeout(patience)
         (length,) = _LENGTH.unpack(self._exactly(_LENGTH.size))
         message: Message = _decode(self._exactly(length))
+        self._sock.settimeout(None)
         return message
 
     def close(self) -> None:
@@ -197,9 +206,9 @@ class Isolated(TensorModel):
     def interrupt(self) -> bool:
         """End a call that does not end. Returns whether that was possible."""
         child = self._child
-        if child is None:
-            return False
-        child.process.kill()
+        if child is not None:
+            child.process.kill()
+        # If there is none, one has just died and another starts, which has a limit of its own.
         return True
 
     def infer(self, inputs: list[Tensor], options: Options) -> list[Tensor]:
@@ -219,12 +228,15 @@ class Isolated(TensorModel):
             raise NotImplementedError(answer.text)
         raise InferenceError(answer.text, answer.status)
 
-    def _start(self) -> Loaded:
+    def _start(self, patience: float | None = None) -> Loaded:
         child = Child(self._spec)
         try:
-            message = child.channel.receive()
+            message = child.channel.receive(patience)
         except EOFError:
             raise LoadError(f"model {self.name}: its process {child.end(_LAST_WORDS)} while it loaded") from None
+        except TimeoutError:
+            child.end()
+            raise LoadError(f"model {self.name}: its process has not loaded it within {patience:g} s") from None
         if isinstance(message, Failed):
             child.end()
             raise LoadError(message.text)
@@ -244,7 +256,7 @@ class Isolated(TensorModel):
         """Start a successor; the sooner the last ones died, the longer it waits."""
         time.sleep(_PAUSES[min(max(self._deaths - 1, 0), len(_PAUSES) - 1)])
         try:
-            self._start()
+            self._start(_SUCCESSOR)
         except LoadError as error:
             self._deaths += 1
             raise ModelNotReady(self.name, str(error)) from None

@@ -32,8 +32,8 @@ class Message(Struct, omit_defaults=True):
     """Between a worker and the supervisor, a line of JSON each.
 
     Attributes:
-        kind: ``ready`` (a worker has loaded), ``ask`` (of all), ``do`` (one of all), ``done`` (its answer), ``all``
-            (the answers).
+        kind: ``board`` (a worker tells where to see which models are at work), ``ready`` (it has loaded), ``ask`` (of
+            all), ``do`` (one of all), ``done`` (its answer), ``all`` (the answers).
         id: of the question; the worker's own in ``ask`` and ``all``, the supervisor's in ``do`` and ``done``.
         verb, arguments: the question.
         answers: as each worker gave them: a value, or an error as ``{"status", "text"}``.
@@ -72,6 +72,11 @@ class Peers:
         self._next = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self.lost: asyncio.Event = asyncio.Event()
+
+    @staticmethod
+    def show(channel: socket.socket, board: int) -> None:
+        """Tell the supervisor where it sees which models are at work here. Before anything else is told."""
+        channel.sendall(encode(Message("board", arguments=[board])) + NEWLINE)
 
     async def start(self, *told: str) -> None:
         """Tell the supervisor that this worker serves, and what to say of it, and do what it says from now on."""

@@ -12,6 +12,8 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+from mizzen.serve.crashes import Mark, named
+
 Job = tuple[Callable[[], Any], Callable[[Any], None], asyncio.AbstractEventLoop]
 
 
@@ -46,15 +48,23 @@ class Worker:
     def _run(self) -> None:
         if self._prepare is not None:
             self._prepare()
+        do, mark = named(_do, self._name), Mark(self._name)
         while (item := self._jobs.get()) is not None:
             job, done, loop = item
+            mark.begin()
             try:
-                result = job()
+                result = do(job)
             except BaseException as error:
                 # Whatever it is, it must not end the thread: those who wait for it would wait for ever.
                 result = error
+            mark.end()
             try:
                 loop.call_soon_threadsafe(done, result)
             except RuntimeError:
-                return  # the loop is closed: nobody waits for this any more
+                break  # the loop is closed: nobody waits for this any more
             del item, job, done, result
+        mark.close()
+
+
+def _do(job: Callable[[], Any]) -> Any:
+    return job()

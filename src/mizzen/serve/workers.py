@@ -21,6 +21,7 @@ from collections.abc import Callable
 from typing import Any
 
 from mizzen.errors import MizzenError
+from mizzen.serve.crashes import Board, seen
 from mizzen.serve.peers import NEWLINE, Message, decode, encode
 
 logger = logging.getLogger(__name__)
@@ -44,6 +45,7 @@ class Worker:
         self.channel = channel
         self.born = time.monotonic()
         self.ready = False
+        self.board: Board | None = None
         self.received = b""
         self.unsent = b""
 
@@ -199,8 +201,12 @@ class Supervisor:
 
     def _died(self, worker: Worker, code: int) -> None:
         how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with {code}"
+        if code < 0 and worker.board is not None and (models := worker.board.at_work()):
+            how += f" while it was at model{'s' * (len(models) > 1)} {', '.join(models)}"
         if not self._told_ready and not worker.ready:
-            # What keeps one from starting keeps all from it.
+            # What keeps one from starting keeps all from it. One that was killed could not say it itself.
+            if code < 0:
+                logger.error("worker %d (process %d) %s", worker.number, worker.pid, how)
             self._failed = code if code > 0 else 1
             self._signal(signal.SIGTERM)
             self._ending = time.monotonic()
@@ -247,6 +253,8 @@ class Supervisor:
             ):
                 self._told_ready = True
                 self._ready(*message.arguments)
+        elif message.kind == "board":
+            worker.board = seen(worker.pid, message.arguments[0])
         elif message.kind == "ask":
             self._ask(worker, message)
         elif message.kind == "done":

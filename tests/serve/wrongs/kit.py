@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import re
 import sys
 import time
@@ -149,7 +150,7 @@ class Server:
 
 
 @contextlib.contextmanager
-def serving(*arguments: str, code: str | None = None, log: Path | None = None, **environ: str) -> Iterator[Server]:
+def serving(*arguments: str, code: str | None = None, **environ: str) -> Iterator[Server]:
     """Start a server, and end it.
 
     Args:
@@ -162,7 +163,8 @@ def serving(*arguments: str, code: str | None = None, log: Path | None = None, *
         command = [sys.executable, *arguments]
     else:
         command = [sys.executable, "-m", "mizzen.serve", *arguments]
-    process = Process([*command, "--http_port=0", "--host=127.0.0.1"], {"PYTHONPATH": str(HERE), **environ})
+    path = os.pathsep.join([str(HERE), *filter(None, [os.environ.get("PYTHONPATH")])])
+    process = Process([*command, "--http_port=0", "--host=127.0.0.1"], {"PYTHONPATH": path, **environ})
     try:
         yield Server(process, _url(process))
     finally:

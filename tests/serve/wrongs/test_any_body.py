@@ -20,7 +20,7 @@ from mizzen.serve.datatypes import NUMPY
 from serve.wrongs.kit import HEADER, PATIENCE, serving
 
 PATH = "/v2/models/echo/infer"
-EXAMPLES = 6000
+EXAMPLES = 300
 
 Answer = tuple[int, dict[str, str], bytes]
 Ask = Callable[..., Answer]

@@ -13,10 +13,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from mizzen.http.client import Client
 from mizzen.http.errors import HttpError
+from mizzen.serve import crashes
 from serve.wrongs.behaviours import EATS, ENDS, EXITS, HANGS, LEAKS, RAISES, SEGFAULTS
 from serve.wrongs.kit import (
     FLOWER,
+    HERE,
     MIB,
     Asked,
     Server,
@@ -134,26 +137,22 @@ async def asked(server: Server, value: float, grpc: bool = False) -> Any:
         return None
 
 
-CRASHES = [
-    pytest.param(SEGFAULTS, "SIGSEGV (it crashed)", id="segfault"),
-    pytest.param(ENDS, "SIGKILL (perhaps for memory)", id="killed as for memory"),
-]
+KILLED = "SIGKILL (perhaps for memory)"
 
 
-@pytest.mark.parametrize(("value", "fate"), CRASHES)
-async def test_a_crash_in_a_process_of_its_own_costs_its_request(models: Path, value: int, fate: str) -> None:
+async def test_a_crash_in_a_process_of_its_own_costs_its_request(models: Path) -> None:
     with started(models, *ISOLATED) as server:
         async with Healthy(server).asking() as healthy:
-            for grpc in (False, True):
+            for value, fate, grpc in ((SEGFAULTS, "SIGSEGV (it crashed)", False), (ENDS, KILLED, True)):
                 says = f"the model's process was killed by {fate}"
                 expected = ("INTERNAL", says) if grpc else (500, {"error": says})
                 assert await asked(server, value, grpc) == expected
                 assert (await asked(server, 2))[0] == 200, "its successor answers"
+                assert re.search(rf"ERROR model moody: its process \d+ was killed by {re.escape(fate)}", server.log)
         assert healthy.lost == 0
-        assert re.search(rf"ERROR model moody: its process \d+ was killed by {re.escape(fate)}", server.log)
 
 
-@pytest.mark.parametrize(("value", "fate"), CRASHES)
+@pytest.mark.parametrize(("value", "fate"), [(SEGFAULTS, "SIGSEGV"), (ENDS, "SIGKILL")])
 async def test_a_crash_within_a_worker_closes_its_connections_and_it_is_started_again(
     models: Path, value: int, fate: str
 ) -> None:
@@ -164,9 +163,7 @@ async def test_a_crash_within_a_worker_closes_its_connections_and_it_is_started_
             await eventually(lambda: len(set(server.children) - before) == 1)
             assert len(set(server.children) & before) == 1, "the other one lives"
             await eventually(lambda: len(server.children) == 2)
-        assert re.search(
-            rf"ERROR worker \d \(process \d+\) was killed by {fate.split()[0]} while it was at .*moody", server.log
-        )
+        assert re.search(rf"ERROR worker \d \(process \d+\) was killed by {fate} while it was at .*moody", server.log)
         assert "it is started again" in server.log
         if value == SEGFAULTS:
             assert "in model moody" in server.log
@@ -186,11 +183,36 @@ async def test_a_crash_of_the_server_closes_its_connections_and_names_the_model(
         assert "in model moody" in crashed and "iris" not in said
 
 
+@pytest.mark.parametrize("model", ["own", "quick"])
+@pytest.mark.parametrize("workers", [1, 2])
+async def test_a_crash_of_ones_own_code_and_on_the_loop_names_the_model_too(model: str, workers: int) -> None:
+    with serving(str(HERE / "own.py"), f"--workers={workers}") as server:
+        path = f"/v1/models/{model}:predict"
+        async with Client(environ={}) as client:
+            for number in range(150):  # until the quick one runs on the loop
+                assert (await server.rest(path, {"instances": [[number]]}, client=client))[0] == 200
+            with pytest.raises(HttpError):
+                await server.rest(path, {"instances": ["crash"]}, client=client)
+        if workers == 1:
+            assert await server.process.ended() == -11
+        else:
+            await eventually(
+                lambda: f"was killed by SIGSEGV while it was at model {model}; it is started" in server.log
+            )
+        said = server.log.partition("Fatal Python error: Segmentation fault")[2]
+        assert f"in model {model}" in said.partition("Current thread")[2].partition("\n\n")[0]
+        on_loop = 'process.py", line' in said.partition("Current thread")[2].partition("\n\n")[0]
+        assert on_loop == (model == "quick")
+
+
 async def test_a_crash_while_loading_names_the_model(models: Path, tmp_path: Path) -> None:
     write_model(tmp_path / "crashing", "Crashing")
     with pytest.raises(AssertionError) as caught, started(tmp_path):
         pass
     assert "in model crashing" in str(caught.value)
+    with pytest.raises(AssertionError) as caught, started(tmp_path, *WORKERS):
+        pass
+    assert "was killed by SIGSEGV while it was at model crashing" in str(caught.value)
     with pytest.raises(AssertionError) as caught, started(tmp_path, *ISOLATED):
         pass
     assert "model crashing: its process was killed by SIGSEGV (it crashed) while it loaded" in str(caught.value)
@@ -203,7 +225,7 @@ async def test_a_model_that_never_returns_ends_with_its_process(models: Path) ->
     with started(models, *ISOLATED, LIMIT) as server:
         async with Healthy(server).asking() as healthy:
             answers = await asyncio.gather(asked(server, HANGS), asked(server, 3), asked(server, 4, grpc=True))
-            assert answers[0] == (500, {"error": "the model's process was killed by SIGKILL (perhaps for memory)"})
+            assert answers[0] == (500, {"error": f"the model's process was killed by {KILLED}"})
             assert [answer[0] for answer in answers[1:]] == [200, "OK"]
         assert healthy.lost == 0
 
@@ -244,3 +266,25 @@ async def test_what_a_model_leaks_stays_in_its_process(models: Path) -> None:
         # Its end gives all of it back.
         assert (await asked(server, ENDS))[0] == 500
         assert (await asked(server, 1))[0] == 200
+
+
+def test_a_board_shows_who_is_at_work_and_has_room_again_for_who_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+    board = crashes.Board(bytearray(3 * 256))
+    monkeypatch.setattr(crashes, "_board", board)
+    marks = [crashes.Mark(name) for name in ("iris", "wïne", "x" * 400)]
+    assert board.at_work() == []
+    for mark in marks:
+        mark.begin()
+    assert board.at_work() == ["iris", "wïne", "x" * 254]
+    one_too_many = crashes.Mark("nowhere")
+    one_too_many.begin()
+    one_too_many.close()
+    marks[1].end()
+    assert board.at_work() == ["iris", "x" * 254]
+    marks[0].close()
+    again = crashes.Mark("a")
+    assert board.at_work() == ["x" * 254]
+    again.begin()
+    assert board.at_work() == ["a", "x" * 254]
+    del again
+    assert board.at_work() == ["x" * 254]

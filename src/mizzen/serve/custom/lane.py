@@ -9,6 +9,7 @@ late requests are cancelled one by one, the latter is lost.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections import deque
@@ -97,6 +98,12 @@ class CustomLane(Lane):
     def batching(self) -> bool:
         return self._batcher is not None and self._batcher.batching
 
+    @property
+    def tells_times(self) -> bool:
+        """Whether the log has a line with the times of each request's stages."""
+        model = self._servable.model
+        return model is not None and model.enable_latency_logging
+
     def submit(self, call: Call) -> None:
         model = self._servable.model
         if model is None or not model.batchable or call.options.method != "predict":
@@ -161,8 +168,11 @@ class CustomLane(Lane):
             self._look_later()
 
     def _cancel(self, job: Job) -> None:
-        """Nobody waits for it any more. Waiting ones are passed over when their turn comes."""
-        if job in self._running and self._there is not None:
+        """Nobody waits for it any more."""
+        if job not in self._running:
+            with contextlib.suppress(ValueError):
+                self._waiting.remove(job)
+        elif self._there is not None:
             self._there.put(_stop, job)
 
     # On the model's thread.
@@ -249,8 +259,7 @@ class CustomLane(Lane):
         for stage in ("preprocess", "predict", "explain", "postprocess"):
             if stage in times:
                 getattr(metrics, stage).observe(times[stage])
-        model = self._servable.model
-        if model is not None and model.enable_latency_logging:
+        if self.tells_times:
             shown = ", ".join(
                 f"{stage}_ms: {times.get(stage, 0) * 1000:.3f}"
                 for stage in ("preprocess", "explain", "predict", "postprocess")
