@@ -21,7 +21,7 @@ SINGLE = 4.0
 
 
 def measure(quick: bool, say: Say) -> list[Figure]:
-    count, seconds, connections = (1, 0.4, [2]) if quick else (5, 4.0, [64, 16, 1])
+    count, seconds, connections = (1, 0.4, [2]) if quick else (3, 3.0, [64, 16, 1])
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         model = iris.train(folder)

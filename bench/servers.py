@@ -50,6 +50,8 @@ class Side:
 
 def interpreter(peer: str) -> str | None:
     """The interpreter of a peer's own environment, if there is one."""
+    if os.environ.get("MIZZEN_BENCH_PEERS") == "off":
+        return None
     beside = HERE.parent / f".venv-{peer}/bin/python"
     return os.environ.get(ENVIRONMENTS[peer]) or (str(beside) if beside.exists() else None)
 
