@@ -85,6 +85,19 @@ async def test_it_is_refused_with_a_sentence_and_the_connection_ends(start, conn
     assert served == []
 
 
+async def test_who_speaks_tls_is_told_what_is_spoken_here(start, connect):
+    _, port = await start(ok)
+    hello = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"
+    raw = await connect(port)
+    raw.send(hello)
+    assert json.loads((await raw.answer()).body)["error"] == "this port speaks plain HTTP, and this is TLS: use http://"
+    raw = await connect(port)
+    raw.send("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n")
+    await asyncio.sleep(0.05)
+    raw.send(hello)
+    assert "TLS" not in json.loads((await raw.answer()).body)["error"]
+
+
 async def test_requests_before_a_broken_one_get_their_answers_first(start, connect):
     waiting: list[Exchange] = []
     _, port = await start(waiting.append)

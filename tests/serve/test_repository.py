@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mizzen.serve.errors import LoadError, ModelNotFound, ModelNotReady, QueueFull, VersionNotFound
+from mizzen.serve.errors import LoadError, ModelNotFound, ModelNotReady, QueueFull, Unloaded, VersionNotFound
 from mizzen.serve.lane import Call
 from mizzen.serve.model import Options, Tensor, TensorModel
 from mizzen.serve.repository import Repository
@@ -160,8 +160,8 @@ async def test_shutting_finishes_what_is_under_way_and_takes_nothing_new():
     async with asyncio.timeout(30):
         assert await call.answer == 1
         await shutting
-    assert model.unloaded
-    with pytest.raises(ModelNotFound):
+    assert model.unloaded and models.is_unloaded("m") and not models.is_unloaded("other")
+    with pytest.raises(Unloaded, match="/v2/repository/models/m/load"):
         models.get("m")
     assert [(entry.name, entry.reason) for entry in models.index()] == [("m", "unloaded")]
 

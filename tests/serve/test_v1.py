@@ -70,14 +70,19 @@ async def test_rows_that_the_model_cannot_take_are_400_with_its_text(ask):
     assert (answer.status, answer.error) == (400, "X has 2 features, but SVC is expecting 4 features as input.")
 
 
+VERBS = "what is asked of a model is POSTed to its :predict or :explain"
+
+
 @pytest.mark.parametrize(
     ("method", "path", "status", "text"),
     [
         ("GET", "/v1/models/other", 404, "Model with name other does not exist."),
         ("POST", "/v1/models/other:predict", 404, "Model with name other does not exist."),
-        ("GET", "/v1/models/iris:predict", 404, "Model with name iris:predict does not exist."),
-        ("POST", "/v1/models/iris", 405, "/v1/models/iris takes GET, not POST"),
-        ("POST", "/v1/models/iris:foo", 405, "/v1/models/iris:foo takes GET, not POST"),
+        ("GET", "/v1/models/iris:predict", 405, "/v1/models/iris:predict takes POST, not GET"),
+        ("GET", "/v1/models/iris:explain", 405, "/v1/models/iris:explain takes POST, not GET"),
+        ("GET", "/v1/models/iris:foo", 404, "Model with name iris:foo does not exist."),
+        ("POST", "/v1/models/iris", 405, f"/v1/models/iris takes GET, not POST; {VERBS}"),
+        ("POST", "/v1/models/iris:foo", 405, f"/v1/models/iris:foo takes GET, not POST; {VERBS}"),
         ("POST", "/v1/models/iris:explain", 501, "Model with name iris has no explainer."),
         ("POST", "/v1/models/other:explain", 404, "Model with name other does not exist."),
         ("GET", "/v1", 404, "nothing is served at /v1"),
@@ -86,6 +91,8 @@ async def test_rows_that_the_model_cannot_take_are_400_with_its_text(ask):
 async def test_what_is_not_served(ask, method, path, status, text):
     answer = await ask(method, path, b"{}" if method == "POST" else None)
     assert (answer.status, answer.error) == (status, text)
+    if status == 405:
+        assert set(answer.headers["allow"].split(", ")) >= {"POST" if method == "GET" else "GET"}
 
 
 class Echo(TensorModel):
@@ -109,7 +116,11 @@ class Echo(TensorModel):
         ([[[1, 2], [3, 4]]], "int64", (1, 2, 2)),
         (["a", "bc"], "object", (2,)),
         ([["a", 1.5], ["b", 2]], "object", (2, 2)),
-        ([[1.5, None]], "object", (1, 2)),
+        ([[1.5, None]], "float64", (1, 2)),
+        ([[None], [2]], "float64", (2, 1)),
+        ([None, 1.5], "float64", (2,)),
+        ([["a", None]], "object", (1, 2)),
+        ([[True, None]], "object", (1, 2)),
         ([[2**70, 1]], "object", (1, 2)),
     ],
 )

@@ -184,9 +184,21 @@ T = {"name": "i", "shape": [1, 4], "datatype": "FP64", "data": [1, 2, 3, 4]}
             {"inputs": [T | {"datatype": "FP32", "shape": [100], "data": [1e40] * 100}]}, "too large", id="more of it"
         ),
         pytest.param({"inputs": [T | {"data": [10**400, 2, 3, 4]}]}, "too large", id="FP64 overflow"),
-        pytest.param({"inputs": [T | {"datatype": "INT8", "data": [300, 2, 3, 4]}]}, "300 out of bounds", id="INT8"),
-        pytest.param({"inputs": [T | {"datatype": "UINT8", "data": [-1, 2, 3, 4]}]}, "-1 out of bounds", id="UINT8"),
-        pytest.param({"inputs": [T | {"datatype": "INT64", "data": [2**63, 2, 3, 4]}]}, "too large", id="INT64"),
+        pytest.param(
+            {"inputs": [T | {"datatype": "INT8", "data": [300, 2, 3, 4]}]},
+            "input 'i': 300 is out of range for INT8, which is from -128 to 127",
+            id="INT8",
+        ),
+        pytest.param(
+            {"inputs": [T | {"datatype": "UINT8", "data": [-1, 2, 3, 4]}]},
+            "-1 is out of range for UINT8, which is from 0 to 255",
+            id="UINT8",
+        ),
+        pytest.param(
+            {"inputs": [T | {"datatype": "INT64", "data": [2**63, 2, 3, 4]}]},
+            "9223372036854775808 is out of range for INT64",
+            id="INT64",
+        ),
         pytest.param({"inputs": [T | {"datatype": "INT64", "data": [1.5, 2, 3, 4]}]}, "1.5 is not a whole", id="half"),
         pytest.param(
             {"inputs": [T | {"datatype": "INT64", "data": [None, 2, 3, 4]}]}, "None is not a whole", id="null"

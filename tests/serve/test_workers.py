@@ -78,7 +78,7 @@ async def test_a_model_is_loaded_and_unloaded_in_all(served, client, tmp_path):
     assert (await ask(client, f"{url}/v2/repository/models/two/load", {}))[0] == 200
     assert await answers(url, "two") == {3}
     assert (await ask(client, f"{url}/v2/repository/models/one/unload", {}))[0] == 200
-    assert await answers(url, "one") == {404}
+    assert await answers(url, "one") == {503}
     status, body = await ask(client, f"{url}/v2/repository/models/nothing/load", {})
     assert status == 404
     assert "nothing" in body["error"]
@@ -94,7 +94,7 @@ async def test_a_model_is_loaded_and_unloaded_in_all(served, client, tmp_path):
             return False
 
     await eventually(back)
-    assert await answers(url, "one") == {404}
+    assert await answers(url, "one") == {503}
 
 
 async def test_one_that_dies_is_started_again_while_the_others_answer(served, client):

@@ -13,10 +13,18 @@ SUPPORTED = (
     "Azure Blob Storage, git repositories and pvc://"
 )
 
+GIT = (
+    ":// is not spoken: a git repository is named by its http(s) address, which ends in .git, such as "
+    "https://HOST/OWNER/NAME.git; "
+)
+
 
 @pytest.mark.parametrize(
     ("uri", "expected"),
     [
+        ("git+https://host/m.git", "git+https" + GIT),
+        ("git+ssh://host/m.git", "git+ssh" + GIT),
+        ("ssh://host/m.git", "ssh" + GIT),
         ("hdfs://host/m", "hdfs:// (HDFS) is not supported yet; "),
         ("webhdfs://host/m", "webhdfs:// (HDFS over HTTP) is not supported yet; "),
         ("modelscope://owner/model", "modelscope:// (ModelScope) is not supported yet; "),

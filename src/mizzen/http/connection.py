@@ -32,6 +32,9 @@ _BODY_FULL, _TOO_MANY, _UNREAD = 1, 2, 4
 
 _LARGE = 64 * 1024
 
+# How a client begins that speaks TLS.
+_TLS_HANDSHAKE = b"\x16"
+
 _WATCHED = frozenset({b"host", b"content-length", b"transfer-encoding", b"expect", b"upgrade"})
 
 
@@ -115,7 +118,7 @@ class Connection(asyncio.Protocol):
             self._decline_upgrade(data[offer.args[0] :])
             return
         except httptools.HttpParserError as error:
-            self._refuse(error)
+            self._refuse(error, data[:1])
             return
         if self._target:
             self._watch_head(len(data))
@@ -263,19 +266,24 @@ class Connection(asyncio.Protocol):
         elif not self._queue and waited > limits.keep_alive:
             self._transport.close()
 
-    def _refuse(self, error: Exception) -> None:
-        """Answer a message that cannot be read, after those before it, and end the connection."""
+    def _refuse(self, error: Exception, first: bytes = b"") -> None:
+        """Answer a message that cannot be read, after those before it, and end the connection.
+
+        Args:
+            first: how the bytes begin that it is in.
+        """
         cause = error.__context__ if isinstance(error, httptools.HttpParserCallbackError) else error
         if self._deaf:
             return
         if cause is not None and not isinstance(cause, Malformed | httptools.HttpParserError):
             logger.error("a request could not be read", exc_info=cause)
         self._deaf = True
+        begins = not self._target and self._receiving is None
         self._target = b""
         self._heading = False
         self._pieces.clear()
         exchange, self._receiving = self._receiving, None
-        malformed = cause if isinstance(cause, Malformed) else _unreadable(cause)
+        malformed = cause if isinstance(cause, Malformed) else _unreadable(cause, first if begins else b"")
         if exchange is not None and exchange.stream is not None:
             # Its handler is at work and learns it from the body.
             exchange.stream.fail(malformed)
@@ -438,7 +446,9 @@ class Connection(asyncio.Protocol):
         self._waiters.clear()
 
 
-def _unreadable(cause: BaseException | None) -> Malformed:
+def _unreadable(cause: BaseException | None, first: bytes = b"") -> Malformed:
+    if first.startswith(_TLS_HANDSHAKE):
+        return Malformed(400, "this port speaks plain HTTP, and this is TLS: use http://")
     if "PRI" in str(cause):
         # How a client begins that speaks HTTP/2 from the start.
         return Malformed(505, "HTTP/2 is not spoken here, only HTTP/1.1")

@@ -14,7 +14,14 @@ NAME = "mizzen"
 VERSION = mizzen.__version__
 
 # KServe's name for the repository extension, and Triton's names for all that are here.
-EXTENSIONS = ["model_repository_extension", "model_repository", "binary_tensor_data", "parameters", "statistics"]
+EXTENSIONS = [
+    "model_repository_extension",
+    "model_repository",
+    "model_configuration",
+    "binary_tensor_data",
+    "parameters",
+    "statistics",
+]
 
 
 def why_not_ready(repository: Repository) -> str | None:

@@ -10,6 +10,9 @@ from mizzen.serve.model import NO_OPTIONS, Options, Parameters, Servable, Tensor
 # Parameters that are the protocol's: how the answer is to be written, and how long it is waited for.
 BINARY_OUTPUT = "binary_data_output"
 TIMEOUT = "timeout"
+# Triton's, which would change the answer, or where it goes.
+CLASSIFICATION = "classification"
+SHARED_MEMORY = "shared_memory_region"
 _OURS = {BINARY_OUTPUT, TIMEOUT}
 
 
@@ -32,6 +35,18 @@ def options(
         return NO_OPTIONS
     wanted = None if outputs is None else tuple(outputs)
     return Options(kept or None, wanted, headers() if model.reads_headers else None, method)
+
+
+def check_output(name: str, parameters: Parameters | None) -> None:
+    """See that nothing is asked of an output that would be another answer than the one that is given.
+
+    Raises:
+        InvalidInput: it is to be classified, or put into shared memory.
+    """
+    if parameters:
+        for unknown in (CLASSIFICATION, SHARED_MEMORY):
+            if unknown in parameters:
+                raise InvalidInput(f"output '{name}': {unknown} is not supported; the tensor itself is sent")
 
 
 def deadline(parameters: Parameters | None, now: float) -> float | None:

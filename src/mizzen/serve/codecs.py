@@ -8,6 +8,7 @@ goes through :mod:`mizzen.serve.lenient`, which takes what KServe takes and expl
 
 from __future__ import annotations
 
+import re
 import uuid
 from typing import Any, Union
 
@@ -90,8 +91,8 @@ class Infer(Struct, gc=False):
 
     @property
     def wanted(self) -> list[str] | None:
-        """The names of the outputs that it asks for; None is all."""
-        return None if self.outputs is None else [output.name for output in self.outputs]
+        """The names of the outputs that it asks for; None is all, which an empty list means, too."""
+        return [output.name for output in self.outputs] if self.outputs else None
 
     @property
     def binary_output(self) -> bool:
@@ -113,6 +114,10 @@ def plain_value(value: Any) -> Any:
 _decode_infer = msgspec.json.Decoder(_InferRequest).decode
 _encode = msgspec.json.Encoder(enc_hook=plain_value).encode
 
+# What Python writes for a number that JSON has not, at the place that the decoder names.
+_PLACE = re.compile(r"\(byte (\d+)\)")
+_NO_NUMBER = re.compile(rb"-?(?:NaN|Infinity)")
+
 _FLOAT32 = np.dtype(np.float32)
 _FLOAT32_MAX = float(np.finfo(np.float32).max)
 
@@ -130,7 +135,24 @@ def decode_json(body: bytes | memoryview) -> Any:
     except RecursionError:
         raise InvalidInput("Unrecognized request format: nested too deeply") from None
     except msgspec.DecodeError as error:
-        raise InvalidInput(f"Unrecognized request format: {error}") from None
+        raise InvalidInput(f"Unrecognized request format: {_reason(bytes(body), str(error))}") from None
+
+
+def _reason(body: bytes, said: str) -> str:
+    """Why a body is no JSON, where there is more to say than the decoder says."""
+    if not body.strip():
+        return "the body is empty"
+    place = _PLACE.search(said)
+    number = _NO_NUMBER.match(body, int(place[1])) if place else None
+    if number is None:
+        return said
+    name = number[0].decode()
+    instead = (
+        "write null, which is read as NaN where numbers are floating-point"
+        if name == "NaN"
+        else "V2's raw blocks can hold it"
+    )
+    return f"JSON has no {name} (byte {number.start()}): {instead}"
 
 
 def decode_infer(body: bytes | memoryview, model: str, blocks: Blocks | None = None) -> Infer:
@@ -219,7 +241,7 @@ def _tensor(item: Any, dtype: np.dtype[Any]) -> Tensor:
         else:
             array = np.array(data, dtype)
     except OverflowError as error:
-        raise InvalidInput(f"input '{item.name}': {error}") from None
+        raise lenient.out_of_range(item.name, dtype, data, error) from None
     except FloatingPointError:
         raise InvalidInput(f"input '{item.name}': a value is too large for float32") from None
     return Tensor(item.name, shaped(array, shape, item.name), item.parameters)

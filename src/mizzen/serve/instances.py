@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
+from types import NoneType
 from typing import Any
 
 import msgspec
@@ -60,6 +62,8 @@ def decode_predict(body: bytes, model: Servable | None = None) -> Predict | None
         request = _decode(body)
     except (ValueError, RecursionError):
         value = decode_json(body)
+        if value is None:
+            raise InvalidInput('the request must be a JSON object with a list "instances", not null') from None
         raise InvalidInput(f'the request must be a JSON object with a list "instances": {str(value)[:40]!r}') from None
     rows, key = request.instances, "instances"
     if request.inputs is not UNSET:
@@ -157,6 +161,15 @@ def _array(rows: list[Any], key: str) -> Array:
             raise InvalidInput(f'"{key}" is ragged: {_ragged(rows)}') from None
     except (ValueError, OverflowError):
         raise InvalidInput(f'"{key}" is ragged: {_ragged(rows)}') from None
+    return _with_nan(array) if array.dtype.kind == "O" else array
+
+
+def _with_nan(array: Array) -> Array:
+    """Numbers and nulls as numbers, a null being NaN as it is in V2; all else as it is."""
+    kinds = {type(value) for value in array.ravel().tolist()}
+    if NoneType in kinds and kinds <= {NoneType, int, float}:
+        with contextlib.suppress(OverflowError):
+            return array.astype(np.float64)
     return array
 
 

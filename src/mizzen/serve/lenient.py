@@ -6,15 +6,18 @@ silence (1.5 sent as INT64, "no" as BOOL) is refused here, with the name of the 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
+from mizzen.serve.asking import SHARED_MEMORY
 from mizzen.serve.blocks import BINARY_SIZE, Blocks
 from mizzen.serve.datatypes import NUMPY, Array, shaped
 from mizzen.serve.errors import InvalidInput
 from mizzen.serve.model import Parameters, Tensor
+
+_DATATYPES = {dtype: name for name, dtype in NUMPY.items()}
 
 
 def tensors(body: Any, model: str, blocks: Blocks | None = None) -> list[Tensor]:
@@ -74,7 +77,9 @@ def parameters(value: Any, where: str) -> None:
 def no_data(name: str, said: Parameters | None, model: str, blocks: Blocks | None) -> InvalidInput:
     """What is wrong with an input without data."""
     hint = ""
-    if blocks is None and said and BINARY_SIZE in said:
+    if said and SHARED_MEMORY in said:
+        hint = ": it is in shared memory, which is not read here: send its contents"
+    elif blocks is None and said and BINARY_SIZE in said:
         hint = (
             f": its {BINARY_SIZE} tells of a raw block, but the request has no header Inference-Header-Content-Length"
         )
@@ -93,6 +98,22 @@ def no_half(name: str) -> InvalidInput:
     return InvalidInput(
         f"Sending FP16 data via JSON is not supported. Please use the binary data format for input {name}"
     )
+
+
+def out_of_range(name: str, dtype: np.dtype[Any], values: Sequence[Any], error: OverflowError) -> InvalidInput:
+    """What is wrong with an input of which numpy says that a number is too large."""
+    return _out_of_range(f"input '{name}'", dtype, values, error)
+
+
+def _out_of_range(where: str, dtype: np.dtype[Any], values: Sequence[Any], error: OverflowError) -> InvalidInput:
+    if dtype.kind in "iu":
+        low, high = int(np.iinfo(dtype).min), int(np.iinfo(dtype).max)
+        for value in values:
+            if not low <= value <= high:
+                shown = _show(value)
+                name = _DATATYPES[dtype]
+                return InvalidInput(f"{where}: {shown} is out of range for {name}, which is from {low} to {high}")
+    return InvalidInput(f"{where}: {error}")
 
 
 def _tensor(item: Any, at: int, model: str, blocks: Blocks | None) -> Tensor:
@@ -160,6 +181,7 @@ def _array(data: list[Any], datatype: str, where: str) -> Array:
         if guess is not None and guess.dtype.kind in "fiub":
             return _floats(guess.ravel(), dtype, where)
     flat = list(_flatten(data, where))
+    whole: list[int] = []
     try:
         if dtype.kind == "f":
             return _floats(np.array([_float(value, where) for value in flat], np.float64), dtype, where)
@@ -169,9 +191,10 @@ def _array(data: list[Any], datatype: str, where: str) -> Array:
             found = np.empty(len(flat), dtype)
             found[:] = [_text(value, where) for value in flat]
             return found
-        return np.array([_int(value, where) for value in flat], dtype)
+        whole = [_int(value, where) for value in flat]
+        return np.array(whole, dtype)
     except OverflowError as error:
-        raise InvalidInput(f"{where}: {error}") from None
+        raise _out_of_range(where, dtype, whole, error) from None
 
 
 def _floats(array: Array, dtype: np.dtype[Any], where: str) -> Array:

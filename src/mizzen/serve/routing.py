@@ -58,18 +58,23 @@ class Router:
 
     def __init__(self) -> None:
         self._routes: list[tuple[str, re.Pattern[str], int, Answer]] = []
+        self._hints: list[tuple[re.Pattern[str], int, str]] = []
         self._found: dict[tuple[bytes, bytes], Callable[[Exchange], None]] = {}
         self.templates: list[tuple[str, str]] = []
 
     def add(self, method: str, template: str, answer: Answer) -> None:
-        """Serve ``template`` with ``answer(exchange, *parameters)``. The first that matches wins."""
+        """Serve ``template`` with ``answer(exchange, *parameters)``.
+
+        Of templates that match, the one with more text of its own is meant (``m:predict`` is no model's name), and of
+        equals the first.
+        """
         self.templates.append((method, template))
-        parts = re.split(r"(\{\w+\})", template)
-        fixed = sum(len(part) for part in parts if not part.startswith("{"))
-        pattern = "".join("(.+)" if part.startswith("{") else re.escape(part) for part in parts)
-        # A decoded segment may hold any character, a slash included, so segments are told apart by a NUL.
-        compiled = re.compile(pattern.replace("/", "\0").replace("(.+)", "([^\0]+)"))
-        self._routes.append((method, compiled, fixed, answer))
+        pattern, fixed = _compiled(template)
+        self._routes.append((method, pattern, fixed, answer))
+
+    def hint(self, template: str, text: str) -> None:
+        """Say ``text`` to who asks for ``template`` with a method that it does not take."""
+        self._hints.append((*_compiled(template), text))
 
     def find(self, exchange: Exchange) -> Callable[[Exchange], None]:
         """What answers this request.
@@ -91,15 +96,15 @@ class Router:
         if path.startswith(("http://", "https://")):  # a proxy's form of target (RFC 9112, section 3.2.2)
             path = "/" + path.partition("://")[2].partition("/")[2]
         matches = self._matches(path)
+        most = max((fixed for _, _, fixed, _ in matches), default=0)
+        matches = [one for one in matches if one[2] == most]
         wanted = "GET" if method == "HEAD" else method
         for verb, parameters, _, answer in matches:
             if verb == wanted:
                 return _bound(answer, parameters)
         if matches:
-            # Of templates that match, the one with more text of its own is meant: m:predict is no model's name.
-            most = max(fixed for _, _, fixed, _ in matches)
-            allowed = sorted({verb for verb, _, fixed, _ in matches if fixed == most})
-            error = MethodNotAllowed(method, unquote(path), allowed)
+            allowed = sorted({verb for verb, *_ in matches})
+            error = MethodNotAllowed(method, unquote(path), allowed, self._hinted(path, most))
             error.allowed = [*allowed, *(["HEAD"] if "GET" in allowed else ()), "OPTIONS"]
             if method == "OPTIONS":
                 return partial(_options, error.allowed)
@@ -108,18 +113,34 @@ class Router:
             raise Redirect(path.rstrip("/") + (f"?{query}" if query else ""))
         raise NotFound(f"nothing is served at {unquote(path)}")
 
+    def _hinted(self, path: str, most: int) -> str:
+        decoded = _decoded(path)
+        return next((text for pattern, fixed, text in self._hints if fixed == most and pattern.fullmatch(decoded)), "")
+
     def _matches(self, path: str) -> list[tuple[str, tuple[Any, ...], int, Answer]]:
         """The routes of a path: method, parameters, how much of the template is fixed text, and what answers."""
-        segments = [unquote(segment) for segment in path.split("/")]
-        if any("\0" in segment for segment in segments):
-            return []
-        decoded = "\0".join(segments)
+        decoded = _decoded(path)
         found = []
         for verb, pattern, fixed, answer in self._routes:
             match = pattern.fullmatch(decoded)
             if match:
                 found.append((verb, match.groups(), fixed, answer))
         return found
+
+
+def _compiled(template: str) -> tuple[re.Pattern[str], int]:
+    """A template as an expression for decoded paths, and how much of it is fixed text."""
+    parts = re.split(r"(\{\w+\})", template)
+    fixed = sum(len(part) for part in parts if not part.startswith("{"))
+    pattern = "".join("(.+)" if part.startswith("{") else re.escape(part) for part in parts)
+    return re.compile(pattern.replace("/", "\0").replace("(.+)", "([^\0]+)")), fixed
+
+
+def _decoded(path: str) -> str:
+    """A decoded segment may hold any character, a slash included, so segments are told apart by a NUL; empty, which
+    matches nothing, if one holds that."""
+    segments = [unquote(segment) for segment in path.split("/")]
+    return "" if any("\0" in segment for segment in segments) else "\0".join(segments)
 
 
 def _bound(answer: Answer, parameters: tuple[Any, ...]) -> Callable[[Exchange], None]:

@@ -151,6 +151,7 @@ class Dormant(Servable):
         super().__init__(model.name, model.version)
         self.platform = model.platform
         self.inputs, self.outputs = model.inputs, model.outputs
+        self.configuration = getattr(model, "configuration", None)
 
 
 class Broken(Servable):

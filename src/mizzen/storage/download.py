@@ -33,6 +33,7 @@ _PROVIDERS = {
     "pvc": "local",
 }
 _SUPPORTED = "local paths, file://, http(s)://, s3://, gs://, hf://, Azure Blob Storage, git repositories and pvc://"
+_GIT = ("git", "git+http", "git+https", "git+ssh", "ssh")
 _NOT_YET = {
     "hdfs": "HDFS",
     "webhdfs": "HDFS over HTTP",
@@ -104,6 +105,11 @@ def _provider(uri: str, environ: Mapping[str, str]) -> Provider:
         module = "web" if service == "azure files" else service
     if later:
         raise StorageError(f"{scheme}:// ({later}) is not supported yet; supported are {_SUPPORTED}")
+    if scheme in _GIT:
+        raise StorageError(
+            f"{scheme}:// is not spoken: a git repository is named by its http(s) address, which ends in .git, such as "
+            f"https://HOST/OWNER/NAME.git; supported are {_SUPPORTED}"
+        )
     if module is None:
         raise StorageError(f"Cannot recognize storage type; supported are {_SUPPORTED}")
     return cast(Provider, importlib.import_module(f"mizzen.storage.{module}"))

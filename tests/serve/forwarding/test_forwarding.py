@@ -246,7 +246,11 @@ async def test_a_predictor_that_is_not_ready_is_asked_again(offer, predictor, pr
 async def test_without_a_predictor_it_is_501(offer):
     front = await offer(Before(PredictorConfig(None)))
     answer = await front.predict("m", {"instances": [[1]]})
-    assert (answer.status, answer.error) == (501, "Could not find predictor_host.")
+    assert (answer.status, answer.error) == (
+        501,
+        "Could not find predictor_host: Before has no predict of its own, and no server is named that is to be asked "
+        "(--predictor_host).",
+    )
 
 
 async def test_an_explainer_is_asked_in_v1(offer, predictor):

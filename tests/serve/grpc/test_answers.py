@@ -163,8 +163,14 @@ async def test_loading_as_triton_s_clients_do(shelved: Any, shelf: Shelf, kit: A
     assert states(index) == {"one": "READY", "two": "UNAVAILABLE", "torn": "UNAVAILABLE"}
     answer = await shelved.ask("RepositoryModelUnload", schema.RepositoryModelUnloadRequest(model_name="one"))
     assert (answer.model_name, answer.isUnloaded) == ("one", True)
-    code, _ = await shelved.refused("ModelInfer", kit.raw_request("one", kit.floats))
-    assert code == "NOT_FOUND"
+    for name in ("one", "two"):
+        assert not (await shelved.ask("ModelReady", schema.ModelReadyRequest(name=name))).ready
+        assert await shelved.refused("ModelInfer", kit.raw_request(name, kit.floats)) == (
+            "UNAVAILABLE",
+            f"Model with name {name} is not ready. It is unloaded; "
+            f"POST to /v2/repository/models/{name}/load to load it.",
+        )
+    assert (await shelved.refused("ModelReady", schema.ModelReadyRequest(name="none")))[0] == "NOT_FOUND"
 
 
 async def test_loading_as_kserve_s_clients_do(shelved: Any, kit: Any) -> None:
@@ -244,7 +250,8 @@ async def test_triton_s_client_manages_models(shelved: Any) -> None:
         assert client.get_inference_statistics("one").model_stats[0].inference_count == 1
         assert client.get_model_repository_index().models[0].state == "READY"
         client.unload_model("one")
-        with pytest.raises(Exception, match="does not exist"):
+        assert not client.is_model_ready("one")
+        with pytest.raises(Exception, match="It is unloaded"):
             client.infer("one", [tensor])
         with pytest.raises(Exception, match="has no method SystemSharedMemoryStatus here"):
             client.get_system_shared_memory_status()

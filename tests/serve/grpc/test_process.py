@@ -50,7 +50,7 @@ async def test_each_worker_speaks_it_and_loading_acts_on_all(start: Any, iris: P
             try:
                 await client.infer("iris", [Tensor("input-0", ROW)], timeout=30)
             except UpstreamError as error:
-                assert error.status == 404
+                assert error.status == 503
                 return False
         return True
 

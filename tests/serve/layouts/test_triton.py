@@ -412,8 +412,8 @@ async def test_models_are_loaded_anew_and_unloaded(serve, tmp_path):
         await served.repository.open("iris")
     assert (await served("POST", "/v2/models/iris/infer", {"inputs": [tensor(ROWS)]}))[0] == 200
     await served.repository.shut("iris")
-    status, _ = await served("POST", "/v2/models/iris/infer", {"inputs": [tensor(ROWS)]})
-    assert status == 404
+    status, answer = await served("POST", "/v2/models/iris/infer", {"inputs": [tensor(ROWS)]})
+    assert status == 503 and "It is unloaded" in answer["error"]
     with pytest.raises(ModelNotFound):
         await served.repository.open("nobody")
 
@@ -532,6 +532,37 @@ async def test_tritons_own_client(serve, tmp_path):
             assert not client.is_model_ready("iris")
 
     await asyncio.to_thread(drive)
+
+
+async def test_tritons_own_clients_read_the_configuration(serve, tmp_path):
+    """The same over both protocols, as it is configured: dims without the batch."""
+    http = pytest.importorskip("tritonclient.http", reason="tritonclient is not installed")
+    grpc = pytest.importorskip("tritonclient.grpc", reason="tritonclient is not installed")
+    served = await serve(lay(tmp_path, config=IRIS + "dynamic_batching { preferred_batch_size: [ 4, 8 ] }"))
+
+    def drive() -> None:
+        with http.InferenceServerClient(f"127.0.0.1:{served.port}") as client:
+            configured = client.get_model_config("iris")
+            assert client.get_model_config("iris", "1") == configured
+            assert "model_configuration" in client.get_server_metadata()["extensions"]
+        assert (configured["name"], configured["platform"]) == ("iris", "onnxruntime_onnx")
+        assert configured["max_batch_size"] == 8
+        [x], [y] = configured["input"], configured["output"]
+        assert (x["name"], x["data_type"], x["dims"]) == ("x", "TYPE_FP32", [4])
+        assert (y["name"], y["data_type"], y["dims"]) == ("y", "TYPE_FP32", [3])
+        assert configured["dynamic_batching"] == {"preferred_batch_size": [4, 8]}
+        assert configured["version_policy"] == {"latest": {"num_versions": 1}}
+        with grpc.InferenceServerClient(f"127.0.0.1:{served.port}") as client:
+            for version in ("", "1"):
+                config = client.get_model_config("iris", version, as_json=True)["config"]
+                assert (config["name"], config["max_batch_size"]) == ("iris", 8)
+                [x], [y] = config["input"], config["output"]
+                assert (x["data_type"], x["dims"], y["dims"]) == ("TYPE_FP32", ["4"], ["3"])
+                assert config["dynamic_batching"] == {"preferred_batch_size": [4, 8]}
+
+    await asyncio.to_thread(drive)
+    status, answer = await served("GET", "/v2/models/nobody/config")
+    assert (status, answer) == (404, {"error": "Model with name nobody does not exist."})
 
 
 def test_half_precision_and_booleans_go_in_the_binary_form(tmp_path):

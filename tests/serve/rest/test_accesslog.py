@@ -293,6 +293,20 @@ async def test_latency_lines(watched, caplog):
     assert [re.fullmatch(form, line)[1] for line in lines] == ["7", "N.A.", "N.A."]  # type: ignore[index]
 
 
+async def test_latency_lines_of_models_that_take_payloads(watched, caplog):
+    ask = await watched(models=(Payloads(lambda call: {"got": call.payload}),), latency=True)
+    with caplog.at_level(logging.INFO, "mizzen.trace"):
+        for verb in ("predict", "explain"):
+            assert (await ask("POST", f"/v1/models/p:{verb}", {"instances": [1]}, {"x-request-id": verb})).status == 200
+    lines = [record.getMessage() for record in caplog.records if record.name == "mizzen.trace"]
+    number = r"\d+\.\d{6}"
+    forms = [
+        rf"requestId: predict, preprocess_ms: 0.0+, explain_ms: 0.0+, predict_ms: {number}, postprocess_ms: {number}",
+        rf"requestId: explain, preprocess_ms: 0.0+, explain_ms: {number}, predict_ms: 0.0+, postprocess_ms: {number}",
+    ]
+    assert len(lines) == 2 and all(re.fullmatch(form, line) for form, line in zip(forms, lines, strict=True))
+
+
 async def test_without_being_asked_nothing_is_logged(watched, caplog, capsys):
     ask = await watched(models=(Echo(),))
     with caplog.at_level(logging.INFO):

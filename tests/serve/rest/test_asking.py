@@ -171,3 +171,9 @@ async def test_a_table_by_content_type(serving):
     assert (await ask.infer("m", *columns, parameters={"content_type": "pd"})).status == 200
     assert [(one.name, one.array.tolist()) for one in model.seen[0]] == [("a", [1, 2]), ("b", ["x", "y"])]
     assert model.options.parameters == {"content_type": "pd"}
+
+
+async def test_an_empty_list_of_outputs_means_all_as_over_grpc(serving):
+    ask = await serving(Answers(Tensor("a", np.array([1])), Tensor("b", np.array([2]))))
+    answer = await ask.infer("m", T, outputs=[])
+    assert [one["name"] for one in answer.json["outputs"]] == ["a", "b"]

@@ -12,7 +12,7 @@ import pytest
 
 from mizzen.http.client import Client
 from mizzen.serve.errors import LoadError, ModelNotFound
-from mizzen.serve.model import Options, Tensor
+from mizzen.serve.model import Options, Tensor, TensorMetadata
 from mizzen.serve.repository import Repository
 from mizzen.serve.server import ModelServer
 from mizzen.serve.spec import ModelSpec
@@ -119,7 +119,16 @@ async def test_loading_and_unloading(start):
     shelf = Shelf(m=[None])
     ask = await start(shelf)
     assert (await ask("POST", "/v2/repository/models/m/unload")).json == {"name": "m", "unload": True}
-    assert (await ask("GET", "/v2/models/m/ready")).status == 404
+    said = "Model with name m is not ready. It is unloaded; POST to /v2/repository/models/m/load to load it."
+    for answer in (
+        await ask("GET", "/v2/models/m/ready"),
+        await ask("GET", "/v1/models/m"),
+        await ask("GET", "/v2/models/m"),
+        await ask.infer("m", TENSOR),
+        await ask.predict("m", [[1]]),
+    ):
+        assert (answer.status, answer.error) == (503, said)
+    assert (await ask("GET", "/v2/models/nobody/ready")).status == 404
     assert (await ask("POST", "/v2/repository/models/m/unload")).status == 404
     parameters = {"config": "{}", "file:1/model": "AAAA"}
     answer = await ask("POST", "/v2/repository/models/m/load", {"parameters": parameters})
@@ -237,3 +246,19 @@ async def test_statistics(start):
     found = (await ask("GET", "/v2/models/stats")).json["model_stats"]
     assert [(entry["name"], entry["version"]) for entry in found] == [("m", "1"), ("m", "2"), ("plain", "")]
     assert (await ask("GET", "/v2/models/m/versions/3/stats")).status == 404
+
+
+async def test_the_configuration_of_a_model_that_has_none_of_its_own(serving):
+    model = Echo(inputs=[TensorMetadata("x", "FP32", [-1, 4]), TensorMetadata("text", "BYTES", [-1])])
+    ask = await serving(model)
+    answer = await ask("GET", "/v2/models/m/config")
+    assert answer.json == {
+        "name": "m",
+        "platform": "echo",
+        "max_batch_size": 0,
+        "input": [
+            {"name": "x", "data_type": "TYPE_FP32", "dims": [-1, 4]},
+            {"name": "text", "data_type": "TYPE_STRING", "dims": [-1]},
+        ],
+        "output": [],
+    }

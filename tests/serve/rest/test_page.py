@@ -17,6 +17,7 @@ from mizzen.serve.generation import RERANK, Encoder
 from mizzen.serve.model import Servable, Tensor, TensorMetadata
 from mizzen.serve.openapi.trials import trials
 from mizzen.serve.relay import Relay
+from mizzen.serve.served import Dormant
 from mizzen.serve.server import ModelServer
 
 from ..openai.scripted import Script
@@ -188,3 +189,12 @@ async def test_a_stream_is_shown_as_it_comes(asking, tmp_path: Path):
             assert page.problems == []
         finally:
             gate.release(100)
+
+
+async def test_a_model_that_sleeps_is_as_good_as_there(serving):
+    ask = await serving()
+    repository = ask.server.repository
+    repository.add(Dormant(named("dozy", TensorMetadata("x", "FP32", [-1, 3])))).sleep()
+    page = (await ask("GET", "/docs")).body.decode()
+    assert '<span class="state ready">asleep: the next request loads it</span>' in page
+    assert list(offered(page)) == ["dozy"]

@@ -57,6 +57,34 @@ async def test_what_should_be_json_and_is_not(asking, media, body):
     assert answer.error.startswith("Unrecognized request format: ")
 
 
+@pytest.mark.parametrize(
+    ("timeout", "microseconds"),
+    [(1000, 1000), (1000.5, 1000.5), ("30s", None), (None, None), (True, None), ([], None)],
+)
+async def test_a_deadline_in_the_payload_is_the_calls_and_is_passed_on(asking, timeout, microseconds):
+    model = Payloads(lambda call: {})
+    ask = await asking(model)
+    body = {"parameters": {"timeout": timeout}, "instances": [2]}
+    began = asyncio.get_running_loop().time()
+    assert (await ask("POST", PATH, body)).status == 200
+    [call] = model.lane.calls
+    assert call.payload == body
+    if microseconds is None:
+        assert call.deadline is None
+    else:
+        assert 0 <= call.deadline - began - microseconds / 1e6 < 20
+
+
+@pytest.mark.parametrize("timeout", [0, -1, 1e300])
+async def test_a_deadline_that_cannot_be_kept_is_400(asking, timeout):
+    ask = await asking(Payloads(lambda call: {}))
+    answer = await ask("POST", PATH, {"parameters": {"timeout": timeout}})
+    assert (answer.status, answer.error.partition(",")[0]) == (
+        400,
+        "the parameter timeout must be a positive number of microseconds",
+    )
+
+
 async def test_verb_headers_and_identifier(asking):
     seen: list[PayloadCall] = []
     ask = await asking(Payloads(lambda call: seen.append(call) or {}))

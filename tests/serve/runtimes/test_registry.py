@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import pickle
 import sys
 import types
@@ -79,15 +80,39 @@ def test_so_is_a_file(folder, name, data, runtime):
     assert detect(fill(folder, {name: data, "beside.joblib": b""}) / name) == runtime
 
 
+CODE = b"""
+import mizzen.serve as serve
+raise SystemExit("it must not run")
+
+class Helper:
+    pass
+
+class Slow(serve.Model):
+    pass
+
+class Slower(Slow):
+    pass
+"""
+
 NONE: dict[str, tuple[dict[str, bytes] | None, list[str]]] = {
     "no folder": (None, ["does not exist"]),
     "empty": ({}, ["there is no model file in", "it is empty", "known are .joblib, .pkl"]),
     "other files": ({"a.csv": b"", "b.parquet": b""}, ["it holds a.csv, b.parquet"]),
-    "settings alone": ({"settings.json": b"{}"}, ["it holds settings.json"]),
+    "settings alone": (
+        {"settings.json": b"{}"},
+        ["it holds settings.json; known are .joblib"],
+    ),
+    "nobody's json": (
+        {"settings.json": b"{}", "m.json": b"{}"},
+        ["; m.json is neither an XGBoost nor a CatBoost model, or is damaged"],
+    ),
+    "code": ({"slow.py": CODE}, ["slow.py is code: say ", "/slow.py:Slow or ", "/slow.py:Slower"]),
+    "code of nothing": ({"slow.py": b"def f(): return 1\n"}, ["/slow.py:MyModel, with the name of its class"]),
+    "no code": ({"slow.py": b"class (:"}, ["slow.py is code"]),
     "notes alone": ({"notes.txt": b"tree of life"}, ["it holds notes.txt"]),
     "nobody's bst": (
         {"model.bst": b"hello"},
-        ["model.bst is no model of XGBoost, LightGBM or CatBoost, or is damaged"],
+        ["model.bst is neither an XGBoost, a LightGBM nor a CatBoost model, or is damaged"],
     ),
     "two frameworks": (
         {"a.joblib": b"", "b.onnx": b"", "c.pkl": b""},
@@ -108,6 +133,21 @@ def test_where_it_cannot_be_told_it_is_said_what_is_there(tmp_path, files, says)
         detect(folder)
     for part in (*says, str(folder)):
         assert part in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "says"),
+    [
+        ("m.json", b"{}", "neither an XGBoost nor a CatBoost model, or is damaged"),
+        ("m.txt", b"tree of life", "no LightGBM model, or is damaged"),
+        ("slow.py", CODE, "code: say {path}:Slow or {path}:Slower"),
+    ],
+)
+def test_a_file_that_nobody_knows(folder, name, data, says):
+    path = fill(folder, {name: data}) / name
+    with pytest.raises(LoadError) as caught:
+        detect(path)
+    assert str(caught.value) == f"{path} is {says.format(path=path)}"
 
 
 @pytest.mark.parametrize(
@@ -195,3 +235,14 @@ def test_code_of_ones_own_is_built_where_such_code_is(folder, monkeypatch):
     spec = ModelSpec(name="m", directory=folder, runtime="my_model.py:MyModel")
     assert registry.build(spec, {"A": "b"}) == "a model"
     assert built == [(spec, {"A": "b"})]
+
+
+@pytest.mark.parametrize("architecture", ["BertForSequenceClassification", "GPT2LMHeadModel"])
+def test_a_hugging_face_model_without_torch_says_what_installs_it(folder, monkeypatch, architecture):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    kind = "bert" if architecture.startswith("Bert") else "gpt2"
+    config = json.dumps({"model_type": kind, "architectures": [architecture]}).encode()
+    fill(folder, {"config.json": config, "model.safetensors": b"", "tokenizer.json": b"{}"})
+    model = registry.build(ModelSpec(name="m", directory=folder), {})
+    with pytest.raises(LoadError, match=r"torch is not installed: pip install 'mizzen\[huggingface\]'"):
+        model.load()

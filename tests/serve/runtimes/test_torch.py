@@ -265,7 +265,7 @@ def test_floats_become_what_the_weights_are(tmp_path, trained):
     np.testing.assert_allclose(ask(made, {"x": np.float64(ROWS)})["output-0"], expected(trained, ROWS), atol=1e-6)
     with pytest.raises(InvalidInput, match="a value is too large for FP32"):
         ask(made, {"x": np.full((1, 4), 1e300)})
-    with pytest.raises(InferenceError, match="declare the model's inputs"):
+    with pytest.raises(InferenceError, match=r"inputs, in model-settings\.json or config\.pbtxt, to have"):
         ask(made, {"x": np.ones((1, 4), np.int64)})
 
 

@@ -83,8 +83,13 @@ def payload_answer(outcome: Outcome, stream: Callable[[Any], Any]) -> Answer:
 
     Args:
         stream: makes of an iterator of the model's one that the server may read.
+
+    Raises:
+        InferenceError: there is none.
     """
     result = outcome.result
+    if result is None:
+        raise InferenceError("the model returned nothing: does its predict, explain or postprocess lack a return?")
     extras = Extras(headers=outcome.headers) if outcome.headers else None
     if isinstance(result, InferResponse):
         result = as_json(result)

@@ -172,6 +172,12 @@ class Model(BaseModel):
         :class:`~mizzen.serve.InferResponse`, or an iterator whose pieces are sent as they come."""
         return result
 
+    @property
+    def predicts(self) -> bool:
+        """Whether it has a way to answer of its own, and need not ask a predictor."""
+        kind = type(self)
+        return "predict" in vars(self) or kind.predict is not Model.predict or kind.__call__ is not Model.__call__
+
     def ask_predictor(self, payload: Any, headers: Headers | None = None) -> Any:
         """Ask the predictor and wait for its answer: for a plain ``explain`` whose library asks again and again.
 

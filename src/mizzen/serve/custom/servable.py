@@ -128,12 +128,25 @@ class CustomServable(Servable):
         # A model with hard-wired name is called by that which it is served under.
         model.name = self.name
         self.model = model
+        self._check_predicts(model)
         self.concurrency = AHEAD if is_plain(model) else None
         # Joined requests have no header fields of their own.
         self.reads_headers = not model.batchable
         if model.engine:
             self._keep(self._engine(model))
         self._keep(self._ask_after(model))
+
+    def _check_predicts(self, model: Model) -> None:
+        """Warn of a class that could not answer. It is served: its author may name a predictor later."""
+        config = model.predictor_config
+        explains = type(model).explain is not Model.explain or "explain" in vars(model)
+        if not model.predicts and not explains and (config is None or not config.predictor_host):
+            logger.warning(
+                "model %s: %s has no method predict(self, payload, headers=None), and no predictor is named "
+                "(--predictor_host): predictions are answered with 501",
+                self.name,
+                type(model).__name__,
+            )
 
     def _value(self, result: Any) -> Any:
         assert self.thread.loop is not None

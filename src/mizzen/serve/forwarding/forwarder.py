@@ -42,6 +42,11 @@ HEALTH_WITHIN = 3.0
 Verb = Literal["predict", "explain"]
 
 
+def _no_predictor(model: Model) -> str:
+    lacks = "" if model.predicts else f"{type(model).__name__} has no predict of its own, and "
+    return f"Could not find predictor_host: {lacks}no server is named that is to be asked (--predictor_host)."
+
+
 class Forwarder:
     """Asks a model's predictor (and explainer) for it."""
 
@@ -122,7 +127,7 @@ class Forwarder:
                 predictor_request_retries=base.predictor_request_retries,
             )
         if config is None or not config.predictor_host:
-            raise NotImplementedError("Could not find predictor_host.")
+            raise NotImplementedError(_no_predictor(self._model))
         return config
 
     def _peer(self, config: PredictorConfig) -> Peer:

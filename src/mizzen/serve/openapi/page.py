@@ -85,7 +85,7 @@ def _hash(text: str) -> str:
 
 def render(models: Sequence[Served], told: Json, style: str, script: str) -> str:
     """The page."""
-    ready = sum(served.ready for served in models)
+    ready = sum(served.ready or served.dormant for served in models)
     counted = f"{ready} of {len(models)} models can answer" if len(models) != 1 else ""
     cards = "".join(_model(served, told["paths"]) for served in models)
     return (
@@ -106,16 +106,21 @@ _EMPTY = (
 )
 
 
+_ASLEEP = "asleep: the next request loads it"
+
+
 def _model(served: Served, paths: Collection[str]) -> str:
     model = served.model
-    state = "ready" if served.ready else served.state.value.lower()
+    # One that the next request loads is as good as there.
+    good = served.ready or served.dormant
+    state = "ready" if served.ready else _ASLEEP if served.dormant else served.state.value.lower()
     more = " · ".join(part for part in (model.platform, f"version {model.version}" if model.version else "") if part)
     head = (
         f'<div class="head"><h3>{escape(model.name)}</h3>'
-        f'<span class="state {"ready" if served.ready else ""}">{escape(state)}</span>'
+        f'<span class="state {"ready" if good else ""}">{escape(state)}</span>'
         f'<span class="more">{escape(more)}</span></div>'
     )
-    if not served.ready and not served.dormant:
+    if not good:
         return f'<section class="card">{head}<p class="reason">{escape(served.reason)}</p></section>'
     told = _told(model)
     return f'<section class="card">{head}<div class="columns"><div>{told}</div>{_form(served, paths)}</div></section>'

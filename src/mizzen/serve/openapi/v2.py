@@ -30,6 +30,7 @@ def _of_model(name: str, version: tuple[Json, ...]) -> dict[str, Json]:
                 f"What {which} is, and what it takes",
                 answer("its metadata", ref("ModelMetadata")),
                 404,
+                503,
                 parameters=parameters,
             )
         },
@@ -44,6 +45,17 @@ def _of_model(name: str, version: tuple[Json, ...]) -> dict[str, Json]:
                 parameters=parameters,
             )
         },
+        "/config": {
+            "get": operation(
+                f"configuration{name}",
+                _TAG,
+                f"The configuration of {which}, in Triton's form",
+                answer("its fields, enumerations by name", ref("ModelConfig")),
+                404,
+                503,
+                parameters=parameters,
+            )
+        },
         "/stats": {
             "get": operation(
                 f"statistics{name}",
@@ -51,6 +63,7 @@ def _of_model(name: str, version: tuple[Json, ...]) -> dict[str, Json]:
                 f"What {which} has answered, and how long that took",
                 answer("since it was loaded", ref("Statistics")),
                 404,
+                503,
                 parameters=parameters,
             )
         },
@@ -151,6 +164,17 @@ SCHEMAS: dict[str, Json] = {
             "outputs": {"type": "array", "items": ref("TensorMetadata")},
         }
     ),
+    "ModelConfig": _object(
+        {
+            "name": _TEXT,
+            "platform": _TEXT,
+            "max_batch_size": {"type": "integer", "description": "0: the dims are whole, rows included."},
+            "input": {"type": "array", "items": ref("ConfiguredTensor")},
+            "output": {"type": "array", "items": ref("ConfiguredTensor")},
+        },
+        {"dynamic_batching": {"type": "object", "description": "There if requests may share a call."}},
+    ),
+    "ConfiguredTensor": _object({"name": _TEXT, "data_type": _TEXT, "dims": _SHAPE}),
     "InferInput": {
         **_object(
             {

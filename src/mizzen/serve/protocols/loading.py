@@ -7,7 +7,7 @@ from typing import Any
 
 from mizzen.http.exchange import Exchange
 from mizzen.serve import codecs, lenient
-from mizzen.serve.errors import InvalidInput, LoadError, ModelNotFound, ServeError
+from mizzen.serve.errors import InvalidInput, LoadError, ModelNotFound, ServeError, Unloaded
 from mizzen.serve.openapi import loading
 from mizzen.serve.protocols.rest import attend, reply
 from mizzen.serve.repository import Repository
@@ -68,7 +68,7 @@ class Loading:
     def _failure(self, name: str, error: LoadError) -> str:
         try:
             still = self._repository.get(name).ready
-        except ModelNotFound:
+        except (ModelNotFound, Unloaded):
             still = False
         if still:
             return f"Model with name {name} could not be loaded anew and goes on as it was. {error}"

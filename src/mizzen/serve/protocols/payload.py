@@ -10,12 +10,12 @@ from typing import Any
 from mizzen.http.errors import HttpError
 from mizzen.http.exchange import Exchange
 from mizzen.http.headers import JSON
-from mizzen.serve import codecs
+from mizzen.serve import asking, codecs
 from mizzen.serve.errors import InvalidInput
 from mizzen.serve.model import Extras
 from mizzen.serve.payloads import PayloadCall, Verb
 from mizzen.serve.protocols.cloudevents import Event, Replies
-from mizzen.serve.protocols.rest import fields, media_type, refuse, send
+from mizzen.serve.protocols.rest import fields, media_type, refuse, send, tell_times
 
 logger = logging.getLogger(__name__)
 
@@ -47,6 +47,7 @@ class RestPayload(PayloadCall):
     model: its name.
     lines: header lines of the answer.
     event: the event that the request was, with what answers to events look like.
+    deadline: on the loop's clock; None is never.
     """
 
     __slots__ = ("_event", "_lines", "_model", "_replies", "exchange")
@@ -61,9 +62,10 @@ class RestPayload(PayloadCall):
         lines: bytes,
         event: Event | None,
         replies: Replies,
+        deadline: float | None = None,
     ) -> None:
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in exchange.headers}
-        super().__init__(payload, headers, verb, time.perf_counter(), identifier=identifier)
+        super().__init__(payload, headers, verb, time.perf_counter(), deadline, identifier)
         self.exchange = exchange
         self._model = model
         self._lines = lines
@@ -87,6 +89,34 @@ class RestPayload(PayloadCall):
 
     def reject(self, error: BaseException) -> None:
         refuse(self.exchange, error)
+
+
+class TimedPayload(RestPayload):
+    """The same, with a line in the log that tells how long the model took, unless its lane tells of its stages."""
+
+    __slots__ = ()
+
+    def resolve(self, outputs: Any, extras: Extras | None = None) -> None:
+        resolved = time.perf_counter()
+        super().resolve(outputs, extras)
+        took, after = resolved - self.arrived, time.perf_counter() - resolved
+        tell_times(self.exchange, 0.0, took, after, explains=self.verb == "explain")
+
+
+def deadline_of(payload: Any, now: float) -> float | None:
+    """When the caller of a payload stops waiting, on the clock of ``now``: its ``parameters`` may say so as those of a
+    request with tensors do. A ``timeout`` that is no number is the model's to understand.
+
+    Raises:
+        InvalidInput: it is a number of microseconds that cannot be waited for.
+    """
+    said = payload.get("parameters") if isinstance(payload, dict) else None
+    if not isinstance(said, dict):
+        return None
+    value = said.get(asking.TIMEOUT)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return asking.deadline({asking.TIMEOUT: value}, now)
 
 
 def _bytes(value: Any) -> bytes:

@@ -307,16 +307,30 @@ def timed(kind: type[C]) -> type[C]:
             self._tell(began)
 
         def _tell(self, resolved: float) -> None:
-            given = self.exchange.header(REQUEST_ID)
-            took = (resolved - self.arrived) * 1000
-            explains = self.options.method == "explain"
-            trace_logger.info(
-                "requestId: %s, preprocess_ms: %.6f, explain_ms: %.6f, predict_ms: %.6f, postprocess_ms: %.6f",
-                given.decode("latin-1") if given else "N.A.",
-                (self.arrived - self._began) * 1000,
-                took if explains else 0.0,
-                0.0 if explains else took,
-                (time.perf_counter() - resolved) * 1000,
-            )
+            before, took, after = self.arrived - self._began, resolved - self.arrived, time.perf_counter() - resolved
+            if not tells_times(self.served):
+                tell_times(self.exchange, before, took, after, explains=self.options.method == "explain")
 
     return Timed
+
+
+def tells_times(served: Served) -> bool:
+    """Whether a model's lane writes the line of a request's times itself, stage by stage."""
+    return bool(getattr(served.lane, "tells_times", False))
+
+
+def tell_times(exchange: Exchange, before: float, took: float, after: float, *, explains: bool) -> None:
+    """The line of a request's times, in KServe's form.
+
+    Args:
+        before, took, after: seconds before the model was asked, until it had answered, and from then on.
+    """
+    given = exchange.header(REQUEST_ID)
+    trace_logger.info(
+        "requestId: %s, preprocess_ms: %.6f, explain_ms: %.6f, predict_ms: %.6f, postprocess_ms: %.6f",
+        given.decode("latin-1") if given else "N.A.",
+        before * 1000,
+        took * 1000 if explains else 0.0,
+        0.0 if explains else took * 1000,
+        after * 1000,
+    )

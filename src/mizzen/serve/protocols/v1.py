@@ -19,7 +19,7 @@ from mizzen.serve.openapi import v1
 from mizzen.serve.payloads import Verb
 from mizzen.serve.protocols import cloudevents
 from mizzen.serve.protocols.cloudevents import Event, Replies
-from mizzen.serve.protocols.payload import RestPayload, payload_of
+from mizzen.serve.protocols.payload import RestPayload, TimedPayload, deadline_of, payload_of
 from mizzen.serve.protocols.rest import (
     ENCODING,
     EVENT,
@@ -32,6 +32,7 @@ from mizzen.serve.protocols.rest import (
     marks,
     media_type,
     reply,
+    tells_times,
     timed,
 )
 from mizzen.serve.repository import Repository
@@ -54,12 +55,14 @@ class V1:
         self._repository = repository
         self._replies = Replies(os.environ if environ is None else environ)
         self._call = timed(V1Call) if latency else V1Call
+        self._latency = latency
 
     def register(self, router: Router) -> None:
         router.add("POST", "/v1/models/{model}:predict", partial(self.ask, "predict"))
         router.add("POST", "/v1/models/{model}:explain", partial(self.ask, "explain"))
         router.add("GET", "/v1/models", self.list)
         router.add("GET", "/v1/models/{model}", self.status)
+        router.hint("/v1/models/{model}", "what is asked of a model is POSTed to its :predict or :explain")
 
     def paths(self) -> dict[str, Any]:
         return v1.PATHS
@@ -169,7 +172,10 @@ class V1:
                 event = None
         given = found.get(REQUEST_ID)
         identifier = given.decode("latin-1") if given else None
-        call = RestPayload(exchange, served.model.name, payload, verb, identifier, echo(found), event, self._replies)
+        until = deadline_of(payload, asyncio.get_running_loop().time())
+        kind = TimedPayload if self._latency and not tells_times(served) else RestPayload
+        name, lines = served.model.name, echo(found)
+        call = kind(exchange, name, payload, verb, identifier, lines, event, self._replies, until)
         served.lane.submit_payload(call)  # type: ignore[union-attr]
 
 

@@ -12,6 +12,7 @@ from mizzen.http.exchange import Exchange
 from mizzen.http.headers import JSON
 from mizzen.serve import about, asking, binary, codecs, contents
 from mizzen.serve.codecs import Infer
+from mizzen.serve.configuration import configuration
 from mizzen.serve.errors import InvalidInput, ServerNotReady
 from mizzen.serve.model import NO_OPTIONS, Extras, Tensor
 from mizzen.serve.openapi import v2
@@ -62,6 +63,7 @@ class V2:
         for model in ("/v2/models/{model}", "/v2/models/{model}/versions/{version}"):
             router.add("GET", model, self.model)
             router.add("GET", model + "/ready", self.model_ready)
+            router.add("GET", model + "/config", self.config)
             router.add("GET", model + "/stats", self.statistics)
             router.add("POST", model + "/infer", self.infer)
 
@@ -100,6 +102,9 @@ class V2:
     def model_ready(self, exchange: Exchange, name: str, version: str | None = None) -> None:
         about.check_ready(self._repository, name, version)
         reply(exchange, {"name": name, "ready": True})
+
+    def config(self, exchange: Exchange, name: str, version: str | None = None) -> None:
+        reply(exchange, configuration(self._repository.get(name, version)))
 
     def statistics(self, exchange: Exchange, name: str, version: str | None = None) -> None:
         asked: Sequence[str | None] = [version] if version is not None else self._repository.versions(name) or [None]
@@ -189,6 +194,9 @@ class V2:
             inputs = contents.applied(inputs, request.parameters, model)
             if request.parameters is not None:
                 deadline = asking.deadline(request.parameters, asyncio.get_running_loop().time())
+        if request.outputs is not None:
+            for output in request.outputs:
+                asking.check_output(output.name, output.parameters)
         if request.parameters is not None or request.outputs is not None or model.reads_headers:
             options = asking.options(model, request.parameters, request.wanted, lambda: _headers(exchange))
         call = self._call(exchange, inputs, served, began, options, deadline, request.id, lines)

@@ -16,6 +16,7 @@ import msgspec
 from mizzen.serve.errors import LoadError
 from mizzen.serve.model import Servable
 from mizzen.serve.runtimes.artifact import held, listing
+from mizzen.serve.runtimes.code import models_in
 from mizzen.serve.runtimes.magic import framework_of
 from mizzen.serve.spec import ModelSpec
 
@@ -26,6 +27,7 @@ class Runtime(NamedTuple):
     extra: of the distribution, which brings the framework.
     suffixes: of files that only this runtime has.
     shared: of files that are its own if they look like it.
+    title: what its framework calls itself, where a suffix alone does not tell.
     names: what it goes by besides: KServe's modelFormat, Triton's platform or backend, MLServer's implementation.
     """
 
@@ -34,6 +36,7 @@ class Runtime(NamedTuple):
     suffixes: tuple[str, ...] = ()
     shared: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
+    title: str = ""
 
 
 RUNTIMES: dict[str, Runtime] = {
@@ -43,9 +46,13 @@ RUNTIMES: dict[str, Runtime] = {
         (".joblib", ".pkl", ".pickle", ".skops"),
         names=("scikit-learn", "mlserver_sklearn.SKLearnModel"),
     ),
-    "xgboost": Runtime("xgboost", "xgboost", (".ubj",), (".bst", ".json"), ("mlserver_xgboost.XGBoostModel",)),
-    "lightgbm": Runtime("lightgbm", "lightgbm", (), (".bst", ".txt"), ("mlserver_lightgbm.LightGBMModel",)),
-    "catboost": Runtime("catboost", "catboost", (".cbm",), (".json", ".bst"), ("mlserver_catboost.CatboostModel",)),
+    "xgboost": Runtime(
+        "xgboost", "xgboost", (".ubj",), (".bst", ".json"), ("mlserver_xgboost.XGBoostModel",), "XGBoost"
+    ),
+    "lightgbm": Runtime("lightgbm", "lightgbm", (), (".bst", ".txt"), ("mlserver_lightgbm.LightGBMModel",), "LightGBM"),
+    "catboost": Runtime(
+        "catboost", "catboost", (".cbm",), (".json", ".bst"), ("mlserver_catboost.CatboostModel",), "CatBoost"
+    ),
     "mlflow": Runtime("mlflow", "mlflow", names=("pyfunc", "python_function", "mlserver_mlflow.MLflowRuntime")),
     "onnx": Runtime("onnx", "onnx", (".onnx", ".ort"), names=("onnxruntime", "onnxruntime_onnx")),
     "pytorch": Runtime("torch", "torch", (".pt", ".pt2", ".pth"), names=("torch", "pytorch_libtorch")),
@@ -61,6 +68,12 @@ _ALIASES = {alias: name for name, runtime in RUNTIMES.items() for alias in (name
 
 _WEIGHTS = (".safetensors", ".safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
 _TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "tokenizer.model", "vocab.txt", "vocab.json", "spiece.model")
+
+
+# Which nobody takes for a model, whatever their suffixes.
+_NO_MODELS = frozenset(
+    {"config.json", "settings.json", "model-settings.json", "requirements.txt", "README.txt", *_TOKENIZER}
+)
 
 
 class _Config(msgspec.Struct):
@@ -88,10 +101,14 @@ def detect(directory: Path) -> str:
         files = "; ".join(f"{', '.join(files)} is {name}" for name, files in found.items())
         raise LoadError(f"{directory} has model files of several frameworks: {files}; keep one, or say which is meant")
     names = [directory.name] if directory.is_file() else held(directory)
+    folder = directory.parent if directory.is_file() else directory
+    # Its suffix promises a model, and it is none; and what may be one, said otherwise.
+    wrong = [f"{file} is {kinds}" for file in names if (kinds := _none_of(folder / file))]
+    code = [f"{file} is {hint}" for file in names if (hint := _as_code(folder / file))]
+    if directory.is_file() and (wrong or code):
+        raise LoadError(f"{directory} is {_none_of(directory) or _as_code(directory)}")
     wanted = ", ".join(dict.fromkeys(suffix for one in RUNTIMES.values() for suffix in (*one.suffixes, *one.shared)))
-    # Its suffix promises a model, and it is none.
-    vague = [file for file in names if file.endswith((".bst", ".ubj", ".cbm"))]
-    what = f"; {vague[0]} is no model of XGBoost, LightGBM or CatBoost, or is damaged" if vague else ""
+    what = "".join(f"; {one}" for one in (*wrong[:3], *code[:3]))
     below = next((name for name in names if (directory / name).is_dir() and _candidates(directory / name)), "")
     where = f"; the folder {below} in it has one: name that folder, or pack without it" if below else ""
     raise LoadError(f"there is no model file in {directory}: {listing(names)}; known are {wanted}{what}{where}")
@@ -159,6 +176,28 @@ def _is_transformers(directory: Path, names: list[str]) -> bool:
     except (OSError, msgspec.DecodeError, UnicodeDecodeError):
         return False
     return bool(config.model_type or config.architectures)
+
+
+def _none_of(path: Path) -> str:
+    """Of a file whose suffix several frameworks share, or that is one's own: that it is a model of none of them."""
+    kinds = [runtime.title for runtime in RUNTIMES.values() if path.name.endswith(runtime.shared)]
+    if not kinds or path.is_dir() or path.name in _NO_MODELS:
+        return ""
+    if len(kinds) == 1:
+        return f"no {kinds[0]} model, or is damaged"
+    return f"neither {', '.join(_a(kind) for kind in kinds[:-1])} nor {_a(kinds[-1])} model, or is damaged"
+
+
+def _a(word: str) -> str:
+    return f"{'an' if word[:1] == 'X' else 'a'} {word}"
+
+
+def _as_code(path: Path) -> str:
+    """Of a Python file: how it is served, with the names of the models in it, as far as its text tells."""
+    if path.suffix != ".py" or path.is_dir():
+        return ""
+    found = [f"{path}:{name}" for name in models_in(path)] or [f"{path}:MyModel, with the name of its class"]
+    return f"code: say {' or '.join(found)}"
 
 
 def _by_file(path: Path) -> str:

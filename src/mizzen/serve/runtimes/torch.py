@@ -175,7 +175,8 @@ class TorchModel(TensorModel):
         reason = _last(text)
         if "dtype" in reason or "scalar type" in reason:
             reason += (
-                " (TorchScript does not tell the types it takes: declare the model's inputs to have them converted)"
+                " (TorchScript does not tell the types it takes: declare the model's inputs, in model-settings.json or "
+                "config.pbtxt, to have them converted; without a type 1 is INT64, 1.0 what the weights are)"
             )
         return reason
 

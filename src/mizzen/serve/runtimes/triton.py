@@ -90,6 +90,11 @@ class TritonModel(TensorModel):
         its fields, enumerations by name."""
         return effective(self._config)
 
+    @property
+    def configuration(self) -> Config:
+        """See :mod:`mizzen.serve.configuration`."""
+        return self.config
+
     def load(self) -> None:
         self._inner.load()
         try:

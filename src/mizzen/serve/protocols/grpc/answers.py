@@ -6,15 +6,15 @@ import base64
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from google.protobuf.json_format import ParseDict
 from msgspec import to_builtins
 
 from mizzen.serve import about
+from mizzen.serve.configuration import configuration
 from mizzen.serve.errors import InvalidInput
-from mizzen.serve.model import TensorMetadata
 from mizzen.serve.protocols.grpc.kept import Kept
 from mizzen.serve.protocols.grpc.schema import (
     INFERENCE,
-    POOL,
     ModelConfigResponse,
     ModelMetadataResponse,
     ModelReadyResponse,
@@ -29,14 +29,6 @@ from mizzen.serve.protocols.grpc.schema import (
 from mizzen.serve.repository import Repository
 from mizzen.serve.served import Served, State
 from mizzen.serve.statistics import statistics
-
-# Its configuration is what a model has over gRPC alone.
-EXTENSIONS = (*about.EXTENSIONS, "model_configuration")
-
-_DATA_TYPES = {
-    value.name.removeprefix("TYPE_"): value.number for value in POOL.FindEnumTypeByName("inference.DataType").values
-}
-_DATA_TYPES["BYTES"] = _DATA_TYPES["STRING"]
 
 
 class Answers:
@@ -68,9 +60,11 @@ class Answers:
         return self._repository.get(request.name, request.version or None)
 
     def _server(self, request: Any) -> Any:
-        return ServerMetadataResponse(name=about.NAME, version=about.VERSION, extensions=EXTENSIONS)
+        return ServerMetadataResponse(name=about.NAME, version=about.VERSION, extensions=about.EXTENSIONS)
 
     def _ready(self, request: Any) -> Any:
+        if self._repository.is_unloaded(request.name):
+            return ModelReadyResponse(ready=False)
         served = self._get(request)
         return ModelReadyResponse(ready=(served.ready or served.dormant) and not self._repository.draining)
 
@@ -85,17 +79,9 @@ class Answers:
         return response
 
     def _config(self, request: Any) -> Any:
-        served = self._get(request)
-        model = served.model
         response = ModelConfigResponse()
-        config = response.config
-        config.name, config.platform = model.name, model.platform
-        for tensor in model.inputs:
-            config.input.add(name=tensor.name, data_type=_data_type(tensor), dims=tensor.shape)
-        for tensor in model.outputs:
-            config.output.add(name=tensor.name, data_type=_data_type(tensor), dims=tensor.shape)
-        if served.batching:
-            config.dynamic_batching.SetInParent()
+        # Triton's message has more fields than ours.
+        ParseDict(configuration(self._get(request)), response.config, ignore_unknown_fields=True)
         return response
 
     def _statistics(self, request: Any) -> Any:
@@ -145,7 +131,3 @@ def _parameter(name: str, value: Any) -> Any:
     found = getattr(value, kind)
     # As REST has it: JSON knows no bytes.
     return base64.b64encode(found).decode() if kind == "bytes_param" else found
-
-
-def _data_type(tensor: TensorMetadata) -> int:
-    return int(_DATA_TYPES.get(tensor.datatype, 0))

@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 from mizzen.serve import about
-from mizzen.serve.errors import ModelNotFound, NotFound, ServerNotReady
+from mizzen.serve.errors import ModelNotFound, NotFound, ServerNotReady, Unloaded
 from mizzen.serve.protocols.grpc.inference import parse
 from mizzen.serve.protocols.grpc.schema import HEALTH, SERVICES, HealthCheckRequest, HealthCheckResponse
 from mizzen.serve.protocols.grpc.stream import Stream
@@ -35,6 +35,8 @@ class Health:
                 served = self._repository.get(name)
             except ModelNotFound:
                 return int(SERVICE_UNKNOWN)
+            except Unloaded:
+                return int(NOT_SERVING)
             ready = (served.ready or served.dormant) and not self._repository.draining
         return int(SERVING if ready else NOT_SERVING)
 

@@ -12,13 +12,13 @@ from google.protobuf.message import DecodeError
 from msgspec import Struct
 
 from mizzen.serve import asking
+from mizzen.serve.asking import SHARED_MEMORY
 from mizzen.serve.codecs import make_id
 from mizzen.serve.errors import DeadlineExceeded, InferenceError, InvalidInput
 from mizzen.serve.model import Extras, Parameter, Parameters, Servable, Tensor
 from mizzen.serve.protocols.grpc import tensors
 from mizzen.serve.protocols.grpc.schema import ModelInferRequest, ModelInferResponse
 from mizzen.serve.protocols.grpc.tensors import (
-    SHARED_MEMORY,
     datatype_of,
     read_contents,
     read_raw,
@@ -157,12 +157,8 @@ def deadline(asked: Asked, by_call: float | None, now: float) -> float | None:
 
 
 def _requested(output: Any) -> str:
-    parameters = output.parameters
-    if parameters:
-        for unknown in ("classification", SHARED_MEMORY):
-            if unknown in parameters:
-                raise InvalidInput(f"output '{output.name}': {unknown} is not supported; the tensor itself is sent")
     name: str = output.name
+    asking.check_output(name, output.parameters)
     return name
 
 

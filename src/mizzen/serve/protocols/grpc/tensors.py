@@ -45,8 +45,6 @@ _MANY = 64
 SLICE = 8192
 _LENGTH = struct.Struct("<I")
 
-SHARED_MEMORY = "shared_memory_region"
-
 
 def read_raw(datatype: str, shape: list[int], block: bytes, tensor: str) -> Array:
     """The array that a block of raw contents holds for the input called ``tensor``.

@@ -41,8 +41,8 @@ class HuggingFaceEncoder(Encoder):
         self._pooling = "mean"
 
     def load(self) -> None:
-        self._torch: Any = importlib.import_module("torch")
         self._loaded: Loaded = load(self._directory, self._task, self._settings)
+        self._torch: Any = importlib.import_module("torch")
         self._pad()
         self._named = list(self._settings.tensor_input_names or self._loaded.tokenizer.model_input_names)
         self._labels = int(getattr(self._loaded.model.config, "num_labels", 0))
