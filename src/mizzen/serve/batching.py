@@ -292,12 +292,12 @@ class Batcher(Lane):
         if left > 0:
             self._watch = asyncio.get_running_loop().call_later(left, self._check_stuck)
             return
-        if self._model.interrupt():
+        reason = f"predict has not returned for {limit:g} s"
+        if self._model.interrupt(reason):
             # It answers for itself, by failing; and is given the same time to do so.
             self._running = dict.fromkeys(self._running, time.monotonic())
             self._watch = asyncio.get_running_loop().call_later(limit, self._check_stuck)
             return
-        reason = f"predict has not returned for {limit:g} s"
         self._dead = ModelNotReady(self._model.name, reason)
         for group in (*self._running, *self._queue):
             for call in group.calls:

@@ -160,8 +160,9 @@ class TensorModel(Servable):
         """
         raise NotImplementedError
 
-    def interrupt(self) -> bool:
-        """Make a call fail that does not end. Called on the loop; returns whether that is possible."""
+    def interrupt(self, reason: str) -> bool:
+        """Make a call fail that does not end, as not ready for this reason. Called on the loop; returns whether that is
+        possible."""
         return False
 
     def scores(self, inputs: list[Tensor], options: Options) -> Array | None:

@@ -225,7 +225,8 @@ async def test_a_model_that_never_returns_ends_with_its_process(models: Path) ->
     with started(models, *ISOLATED, LIMIT) as server:
         async with Healthy(server).asking() as healthy:
             answers = await asyncio.gather(asked(server, HANGS), asked(server, 3), asked(server, 4, grpc=True))
-            assert answers[0] == (500, {"error": f"the model's process was killed by {KILLED}"})
+            said = "Model with name moody is not ready. predict has not returned for 1 s"
+            assert answers[0] == (503, {"error": said})
             assert [answer[0] for answer in answers[1:]] == [200, "OK"]
         assert healthy.lost == 0
 

@@ -1,0 +1,59 @@
+"""The server's end of a stream whose pieces come from a model's process."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+
+import msgspec
+
+
+class Pieces:
+    """An asynchronous iterator of what the child sends. All of it on the server's loop.
+
+    Args:
+        took: called for each piece that the client takes.
+        stop: called when nobody wants the rest.
+    """
+
+    def __init__(self, took: Callable[[], None], stop: Callable[[], None]) -> None:
+        self._took, self._stop = took, stop
+        self._pieces: deque[bytes | msgspec.Raw] = deque()
+        self._ended = False
+        self._error: BaseException | None = None
+        self._waiter: asyncio.Future[None] | None = None
+
+    def put(self, piece: bytes | msgspec.Raw) -> None:
+        self._pieces.append(piece)
+        self._wake()
+
+    def end(self, error: BaseException | None = None) -> None:
+        self._ended, self._error = True, error
+        self._wake()
+
+    def __aiter__(self) -> Pieces:
+        return self
+
+    async def __anext__(self) -> bytes | msgspec.Raw:
+        while not self._pieces:
+            if self._ended:
+                if self._error is not None:
+                    error, self._error = self._error, None
+                    raise error
+                raise StopAsyncIteration
+            self._waiter = asyncio.get_running_loop().create_future()
+            await self._waiter
+        self._took()
+        return self._pieces.popleft()
+
+    async def aclose(self) -> None:
+        """Nobody wants the rest."""
+        if not self._ended:
+            self._pieces.clear()
+            self._ended = True
+            self._stop()
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
