@@ -46,7 +46,7 @@ def measure(quick: bool, say: Say) -> list[Figure]:
     return [
         Figure(name="requests answered right, 1 % of them wrong themselves", unit="", readings=[float(asked)]),
         Figure(
-            name="growth of memory from a tenth of them to the end",
+            name="growth of memory after the first tenth",
             unit="MB",
             readings=[sizes[-1][1] - early],
             at_most=2.0,

@@ -50,6 +50,8 @@ _MASKS = (
     (re.compile(r"\(pid \d+"), "(pid <pid>"),
     (re.compile(r"\bprocess \d+"), "process <pid>"),
     (re.compile(r"(?<=uid: )\S+"), "<uuid>"),
+    (re.compile(r'(?<="created":)\d+'), "<time>"),
+    (re.compile(r'(?<="id":")(chat)?cmpl-[0-9a-f-]+'), "<id>"),
 )
 
 
