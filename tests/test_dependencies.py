@@ -1,4 +1,4 @@
-"""Whatever is imported at a module's top is there after a plain installation: extras are imported where they are used."""
+"""What is imported at a module's top is there after a plain installation; extras are imported where they are used."""
 
 from __future__ import annotations
 
