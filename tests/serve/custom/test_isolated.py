@@ -237,9 +237,9 @@ async def test_sys_exit_costs_one_request_and_no_process(code: Path) -> None:
 
 @pytest.mark.parametrize("what", ["hang", "hold"])
 async def test_a_loop_without_end_ends_with_its_process(code: Path, what: str) -> None:
-    with started(code, "Moody", "--predict_limit=1") as server:
+    with started(code, "Moody", "--predict_limit=4") as server:
         _, before = await moody(server, "pid")
-        said = {"error": "Model with name m is not ready. predict has not returned for 1 s"}
+        said = {"error": "Model with name m is not ready. predict has not returned for 4 s"}
         assert await moody(server, what) == (503, said)
         status, after = await moody(server, "pid")
         assert status == 200 and after != before
