@@ -32,4 +32,6 @@ class FailureLog:
         more = f" (and {self._left_out} failures like it were not logged)" if self._left_out else ""
         self._next, self._left_out = now + LOG_EVERY, 0
         target = exchange.target.decode("latin-1")
-        self._logger.error("%s %s failed%s", exchange.method.decode(), target, more, exc_info=error)
+        request = exchange.header(b"x-request-id")
+        which = f" (request {request.decode('latin-1')})" if request else ""
+        self._logger.error("%s %s%s failed%s", exchange.method.decode(), target, which, more, exc_info=error)

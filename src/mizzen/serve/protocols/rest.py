@@ -17,14 +17,12 @@ from mizzen.serve.lane import Call
 from mizzen.serve.model import NO_OPTIONS, Extras, Options, Tensor
 from mizzen.serve.numerals import WRITTEN
 from mizzen.serve.protocols.cloudevents import Event, Replies
+from mizzen.serve.protocols.failures import FailureLog
 from mizzen.serve.served import Served
 from mizzen.serve.slices import Slices, unhurried
 
 logger = logging.getLogger(__name__)
 trace_logger = logging.getLogger("mizzen.trace")
-
-# A client that sends nonsense at full speed must not fill the log, nor keep the loop busy with tracebacks.
-LOG_EVERY = 1.0
 
 REQUEST_ID = b"x-request-id"
 ENCODING = b"content-encoding"
@@ -40,27 +38,7 @@ _OURS = HOP_BY_HOP | FRAMING | {b"date"}
 _LONG = 2 * WRITTEN
 
 
-class _Log:
-    """Failures of models, in the log with their traceback, at most one a second."""
-
-    def __init__(self) -> None:
-        self._next = 0.0
-        self._left_out = 0
-
-    def failure(self, exchange: Exchange, error: BaseException) -> None:
-        now = time.monotonic()
-        if now < self._next:
-            self._left_out += 1
-            return
-        more = f" (and {self._left_out} failures like it were not logged)" if self._left_out else ""
-        self._next, self._left_out = now + LOG_EVERY, 0
-        target = exchange.target.decode("latin-1")
-        request = exchange.header(REQUEST_ID)
-        which = f" (request {request.decode('latin-1')})" if request else ""
-        logger.error("%s %s%s failed%s", exchange.method.decode(), target, which, more, exc_info=error)
-
-
-_log = _Log()
+_log = FailureLog(logger)
 
 
 def marks(headers: Headers) -> dict[bytes, bytes] | None:
@@ -94,7 +72,7 @@ def refuse(exchange: Exchange, error: BaseException) -> None:
     if isinstance(error, QueueFull):
         headers += b"retry-after: %d\r\n" % error.retry_after
     if status >= 500 and not isinstance(error, ServeError | NotImplementedError):
-        _log.failure(exchange, error)
+        _log.note(exchange, error)
     given = exchange.header(REQUEST_ID)
     if given:
         headers += encode([(REQUEST_ID, given)])
