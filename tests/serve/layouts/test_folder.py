@@ -51,8 +51,9 @@ def test_a_folder_of_models_has_them_by_their_names_and_numbered_folders_are_ver
     assert found.names() == ["iris", "wine"]
     assert [spec.version for spec in found.specs("wine")] == ["1", "2", "10"]
     assert [spec.version for spec in found.specs("iris")] == [None]
-    with pytest.raises(ModelNotFound):
-        found.specs("../wine")
+    for name in ("../wine", "..", ".", "", ".hidden", "iris/../wine", "/etc", "iris\0", "nothing"):
+        with pytest.raises(ModelNotFound):
+            found.specs(name)
     model(tmp_path / "later")
     assert "later" in found.names(), "what is put there later can be loaded"
 
@@ -183,3 +184,16 @@ def test_a_folder_of_nothing_but_versions_is_one_model(tmp_path):
     assert [spec.version for spec in found.specs("wine")] == ["1", "2", "12"]
     model(tmp_path / "13")
     assert [spec.version for spec in found.specs("wine")][-1] == "13"
+
+
+def test_a_name_in_mlservers_settings_is_read_anew_when_it_changes(tmp_path):
+    model(tmp_path / "m")
+    file = tmp_path / "m" / "model-settings.json"
+    file.write_text('{"name": "before", "implementation": "mlserver_sklearn.SKLearnModel"}')
+    found = source(tmp_path)
+    assert found.names() == ["before"]
+    file.write_text('{"name": "afterwards", "implementation": "mlserver_sklearn.SKLearnModel"}')
+    assert found.names() == ["afterwards"]
+    assert found.specs("afterwards")
+    with pytest.raises(ModelNotFound):
+        found.specs("before")

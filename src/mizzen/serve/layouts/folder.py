@@ -39,9 +39,9 @@ class Folder:
         return [entry.name for entry in subfolders(self._root)]
 
     def specs(self, name: str, parameters: Mapping[str, Any] | None = None) -> Sequence[ModelSpec]:
-        if name not in self.names():
-            raise ModelNotFound(name)
         folder = self._root / name
+        if not _is_plain(name) or not folder.is_dir():
+            raise ModelNotFound(name)
         numbered = versions(folder)
         if not numbered:
             return [self._spec(name, folder, None)]
@@ -60,7 +60,12 @@ class Folder:
 
 def subfolders(root: Path) -> list[Path]:
     """The folders in a folder, by name; not those that are hidden."""
-    return sorted(entry for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith((".", "__")))
+    return sorted(entry for entry in root.iterdir() if _is_plain(entry.name) and entry.is_dir())
+
+
+def _is_plain(name: str) -> bool:
+    """Whether a name is one folder's, and not hidden: no request reaches beside the root by it."""
+    return bool(name) and not name.startswith((".", "__")) and not set("/\0") & set(name)
 
 
 def versions(folder: Path) -> list[Path]:

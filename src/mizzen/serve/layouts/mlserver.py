@@ -17,6 +17,7 @@ from msgspec import Struct
 
 from mizzen.serve.arguments import Arguments
 from mizzen.serve.errors import LoadError, ModelNotFound
+from mizzen.serve.layouts.folder import is_model
 from mizzen.serve.scheduling import Scheduling
 from mizzen.serve.spec import ModelSpec
 
@@ -72,8 +73,10 @@ _SERVER: dict[str, str | None] = {
 
 
 def found(root: Path) -> bool:
-    """Whether a folder is laid out for MLServer."""
-    return (root / MODEL).is_file() or (root / SERVER).is_file() or next(root.glob(f"**/{MODEL}"), None) is not None
+    """Whether a folder is laid out for MLServer. One that is a model by itself is not searched: it may be anybody's."""
+    if (root / MODEL).is_file() or (root / SERVER).is_file():
+        return True
+    return not is_model(root) and next(root.glob(f"**/{MODEL}"), None) is not None
 
 
 class MLServerRepository:
@@ -85,6 +88,8 @@ class MLServerRepository:
     def __init__(self, root: Path, isolation: str = "thread") -> None:
         self._root = root
         self._isolation = isolation
+        # What each file said, as long as it is the same: every model is looked for among all of them.
+        self._named: dict[Path, tuple[int, int, str]] = {}
 
     def names(self) -> list[str]:
         return list(dict.fromkeys(name for name, _ in self._files()))
@@ -97,7 +102,15 @@ class MLServerRepository:
 
     def _files(self) -> list[tuple[str, Path]]:
         files = sorted(file for file in self._root.glob(f"**/{MODEL}") if not _hidden(file.relative_to(self._root)))
-        return [(_name(file), file) for file in files]
+        return [(self._name(file), file) for file in files]
+
+    def _name(self, file: Path) -> str:
+        now = file.stat()
+        written, size, name = self._named.get(file, (-1, -1, ""))
+        if (written, size) != (now.st_mtime_ns, now.st_size):
+            name = _name(file)
+            self._named[file] = (now.st_mtime_ns, now.st_size, name)
+        return name
 
     def _spec(self, name: str, file: Path) -> ModelSpec:
         settings = read(file)
