@@ -42,6 +42,7 @@ class Exchange(ABC):
     """
 
     __slots__ = (
+        "_left",
         "_state",
         "_task",
         "body",
@@ -54,6 +55,7 @@ class Exchange(ABC):
         "target",
     )
 
+    _left: int | None
     _state: int
     _task: asyncio.Task[Any] | None
     method: bytes
@@ -189,6 +191,37 @@ class Exchange(ABC):
             except Exception:
                 # Others on the same connection are to be told, too.
                 logger.exception("%s %r: whoever worked for it could not stop", self.method.decode(), self.target)
+
+    def _counted(self, piece: bytes) -> bool:
+        """Whether a piece of the body is to be sent; it is counted against the promised length.
+
+        Raises:
+            RuntimeError: the answer has not begun, or is complete.
+            ValueError: it is more than was promised.
+        """
+        if self._state != STREAMING:
+            if self._state == GONE:
+                return False
+            raise RuntimeError(NOT_STARTED)
+        if self._left is None or not piece:
+            return bool(piece)
+        if self.method == b"HEAD":
+            return False
+        if len(piece) > self._left:
+            raise ValueError(f"{len(piece)} bytes of body where {self._left} are left of the promised length")
+        self._left -= len(piece)
+        return True
+
+    def _complete(self) -> bool:
+        """Whether the answer may end now; one that falls short of its promised length breaks off instead."""
+        if self._state != STREAMING:
+            if self._state == GONE:
+                return False
+            raise RuntimeError(NOT_STARTED)
+        if self._left:
+            self.abort()
+            return False
+        return True
 
     def _twice(self) -> RuntimeError:
         return RuntimeError(f"{self.method.decode()} {self.target!r} is answered twice")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from mizzen.http.body import HIGH, Body
 from mizzen.http.errors import Disconnected
-from mizzen.http.exchange import ANSWERED, GONE, NOT_STARTED, STREAMING, WAITING, Exchange, Trailers
+from mizzen.http.exchange import ANSWERED, GONE, STREAMING, WAITING, Exchange, Trailers
 from mizzen.http.headers import Headers, status_line
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ class Http1Exchange(Exchange):
     modern: whether the client speaks HTTP/1.1.
     """
 
-    __slots__ = ("_connection", "_held", "_left", "keep_alive", "modern")
+    __slots__ = ("_connection", "_held", "keep_alive", "modern")
 
     def __init__(
         self,
@@ -45,7 +45,7 @@ class Http1Exchange(Exchange):
         self.on_disconnect = None
         self._state = WAITING
         self._held: list[bytes] | None = None
-        self._left: int | None = None
+        self._left = None
         self._task = None
 
     @property
@@ -113,29 +113,14 @@ class Http1Exchange(Exchange):
         connection.put(self, head, b"", last=False)
 
     def write(self, piece: bytes) -> None:
-        if self._state != STREAMING:
-            if self._state == GONE:
-                return
-            raise RuntimeError(NOT_STARTED)
-        if not piece:
+        if not self._counted(piece):
             return
-        if self._left is not None:
-            if self.method == b"HEAD":
-                return
-            if len(piece) > self._left:
-                raise ValueError(f"{len(piece)} bytes of body where {self._left} are left of the promised length")
-            self._left -= len(piece)
-        elif self.modern:
+        if self._left is None and self.modern:
             piece = b"%x\r\n%b\r\n" % (len(piece), piece)
         self._connection.put(self, piece, b"", last=False)
 
     def finish(self, trailers: Trailers = ()) -> None:
-        if self._state != STREAMING:
-            if self._state == GONE:
-                return
-            raise RuntimeError(NOT_STARTED)
-        if self._left:
-            self.abort()
+        if not self._complete():
             return
         self._state = ANSWERED
         self.on_disconnect = None

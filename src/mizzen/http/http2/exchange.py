@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from mizzen.http.body import Body
 from mizzen.http.errors import Disconnected
-from mizzen.http.exchange import ANSWERED, GONE, NOT_STARTED, STREAMING, WAITING, Exchange, Trailers
+from mizzen.http.exchange import ANSWERED, GONE, STREAMING, WAITING, Exchange, Trailers
 from mizzen.http.http2.blocks import content_length, encode_field, encode_head, encode_pairs
 from mizzen.http.http2.fields import RequestHead
 from mizzen.http.http2.stream import HIGH, Stream
@@ -28,7 +28,7 @@ class Http2Exchange(Exchange):
     served: whether its handler was called.
     """
 
-    __slots__ = ("_connection", "_left", "_pieces", "_size", "link", "missing", "served")
+    __slots__ = ("_connection", "_pieces", "_size", "link", "missing", "served")
 
     version = "2"
 
@@ -46,7 +46,7 @@ class Http2Exchange(Exchange):
         self.on_disconnect = None
         self._state = WAITING
         self._task = None
-        self._left: int | None = None
+        self._left = None
         self.served = False
         self._pieces: list[bytes | bytearray] = []
         self._size = 0
@@ -97,27 +97,12 @@ class Http2Exchange(Exchange):
         connection.put_head(self.link, block, False)
 
     def write(self, piece: bytes) -> None:
-        if self._state != STREAMING:
-            if self._state == GONE:
-                return
-            raise RuntimeError(NOT_STARTED)
-        if not piece:
+        if not self._counted(piece):
             return
-        if self._left is not None:
-            if self.method == b"HEAD":
-                return
-            if len(piece) > self._left:
-                raise ValueError(f"{len(piece)} bytes of body where {self._left} are left of the promised length")
-            self._left -= len(piece)
         self._connection.put_data(self.link, piece, False)
 
     def finish(self, trailers: Trailers = ()) -> None:
-        if self._state != STREAMING:
-            if self._state == GONE:
-                return
-            raise RuntimeError(NOT_STARTED)
-        if self._left:
-            self.abort()
+        if not self._complete():
             return
         last = encode_pairs(trailers) if trailers else b""
         self._state = ANSWERED
