@@ -10,8 +10,8 @@ from typing import Any
 from mizzen.http.client import Client
 from mizzen.serve.custom.model import Model
 from mizzen.serve.custom.servable import CustomServable
+from mizzen.serve.lanes.scheduling import Scheduling
 from mizzen.serve.repository import Repository
-from mizzen.serve.scheduling import Scheduling
 from mizzen.serve.served import Served
 from mizzen.serve.server import ModelServer
 

@@ -22,8 +22,9 @@ from mizzen.cluster.node import recipes
 from mizzen.cluster.node.runtime.spec import Isolation
 from mizzen.control.inference import config, manifests
 from mizzen.control.inference.support import ignored, unsupported
-from mizzen.serve import arguments, metrics
-from mizzen.serve.datatypes import NUMPY
+from mizzen.serve import arguments
+from mizzen.serve.codecs.datatypes import NUMPY
+from mizzen.serve.observing import metrics
 from mizzen.storage import uris
 from mizzen.up import installation
 

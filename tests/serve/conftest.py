@@ -23,10 +23,10 @@ from sklearn.svm import SVC
 
 from mizzen.http.client import Client
 from mizzen.http.server import Limits
+from mizzen.serve.lanes.scheduling import Scheduling
 from mizzen.serve.model import TensorModel
 from mizzen.serve.repository import Repository
 from mizzen.serve.runtimes.sklearn import SklearnModel
-from mizzen.serve.scheduling import Scheduling
 from mizzen.serve.server import ModelServer
 from serving_process import Process, Start
 

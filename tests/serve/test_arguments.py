@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mizzen.serve.arguments import ArgumentError, Arguments, parse
-from mizzen.serve.scheduling import Scheduling
+from mizzen.serve.lanes.scheduling import Scheduling
 
 
 @pytest.mark.parametrize(

@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mizzen.serve.batching import CHECK_EVERY, FIRST_CHECKS
 from mizzen.serve.errors import InvalidInput
-from mizzen.serve.lane import Call
+from mizzen.serve.lanes.batching import CHECK_EVERY, FIRST_CHECKS
+from mizzen.serve.lanes.lane import Call
+from mizzen.serve.lanes.placement import WINDOW
+from mizzen.serve.lanes.scheduling import Scheduling
 from mizzen.serve.model import Extras, Options, Tensor, TensorModel
-from mizzen.serve.placement import WINDOW
 from mizzen.serve.repository import Repository
-from mizzen.serve.scheduling import Scheduling
 from mizzen.serve.served import Served
 
 
@@ -461,7 +461,7 @@ async def test_what_ends_a_thread_is_an_answer_too(monkeypatch):
     def broken(*arguments: Any) -> Any:
         raise KeyboardInterrupt("on the thread")
 
-    monkeypatch.setattr("mizzen.serve.execution.attempt", broken)
+    monkeypatch.setattr("mizzen.serve.lanes.execution.attempt", broken)
     [answer] = await ask(service, row(1))
     assert isinstance(answer, KeyboardInterrupt)
     monkeypatch.undo()

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from mizzen.serve import codecs, datatypes, instances, lenient
+from mizzen.serve.codecs import bodies, datatypes, instances, lenient
 from mizzen.serve.errors import InvalidInput
 from mizzen.serve.model import Tensor
 
@@ -33,18 +33,18 @@ def body(array: np.ndarray, data: object) -> bytes:
 
 @given(numeric_arrays)
 def test_a_tensor_survives_the_way_there_flat_and_nested(array):
-    [flat] = codecs.decode_infer(body(array, array.ravel().tolist()), "m").inputs
+    [flat] = bodies.decode_infer(body(array, array.ravel().tolist()), "m").inputs
     assert flat.array.dtype == array.dtype
     np.testing.assert_array_equal(flat.array, array)
     if array.ndim:
-        [nested] = codecs.decode_infer(body(array, array.tolist()), "m").inputs
+        [nested] = bodies.decode_infer(body(array, array.tolist()), "m").inputs
         np.testing.assert_array_equal(nested.array, array)
         assert nested.array.dtype == array.dtype
 
 
 @given(numeric_arrays)
 def test_a_tensor_survives_the_way_back(array):
-    found = json.loads(codecs.encode_infer("m", None, "1", [Tensor("x", array)]))["outputs"][0]
+    found = json.loads(bodies.encode_infer("m", None, "1", [Tensor("x", array)]))["outputs"][0]
     assert found["shape"] == list(array.shape)
     np.testing.assert_array_equal(np.array(found["data"], array.dtype).reshape(array.shape), array)
 
@@ -73,7 +73,7 @@ def test_any_json_is_a_request_or_is_refused_in_words(tensor, more):
     """Never another exception, and the fast way never takes what the careful one refuses or reads it otherwise."""
     text = json.dumps({"inputs": [tensor], **more}).encode()
     try:
-        fast = codecs.decode_infer(text, "m")
+        fast = bodies.decode_infer(text, "m")
     except InvalidInput as error:
         assert str(error)
         return
@@ -103,7 +103,7 @@ def test_any_bytes_are_rows_or_are_refused_in_words(data):
 def test_texts_keep_their_shape_where_it_fits_and_are_taken_where_it_does_not():
     def decode(shape: list[int], data: list[str]) -> np.ndarray:
         tensor = {"name": "x", "shape": shape, "datatype": "BYTES", "data": data}
-        return codecs.decode_infer(json.dumps({"inputs": [tensor]}).encode(), "m").inputs[0].array
+        return bodies.decode_infer(json.dumps({"inputs": [tensor]}).encode(), "m").inputs[0].array
 
     assert decode([2, 1], ["a", "b"]).shape == (2, 1)
     assert decode([1], ["a", "b"]).tolist() == ["a", "b"]
@@ -114,9 +114,9 @@ def test_texts_keep_their_shape_where_it_fits_and_are_taken_where_it_does_not():
 def test_the_largest_float32_is_none_too_large(count):
     largest = float(np.finfo(np.float32).max)
     tensor = {"name": "x", "shape": [count], "datatype": "FP32", "data": [largest] * count}
-    assert codecs.decode_infer(json.dumps({"inputs": [tensor]}).encode(), "m").inputs[0].array.max() == np.float32(
+    assert bodies.decode_infer(json.dumps({"inputs": [tensor]}).encode(), "m").inputs[0].array.max() == np.float32(
         largest
     )
     tensor["data"] = [-largest * 1.1] * count
     with pytest.raises(InvalidInput, match="too large for float32"):
-        codecs.decode_infer(json.dumps({"inputs": [tensor]}).encode(), "m")
+        bodies.decode_infer(json.dumps({"inputs": [tensor]}).encode(), "m")

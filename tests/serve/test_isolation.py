@@ -13,9 +13,9 @@ import pytest
 from mizzen.serve.errors import InferenceError, LoadError, ModelNotReady
 from mizzen.serve.isolation import Isolated
 from mizzen.serve.isolation.wire import unwired, wired
+from mizzen.serve.lanes.scheduling import Scheduling
 from mizzen.serve.model import NO_OPTIONS, Tensor
 from mizzen.serve.repository import Repository
-from mizzen.serve.scheduling import Scheduling
 from mizzen.serve.spec import ModelSpec
 from serving_process import ask
 
@@ -111,7 +111,7 @@ async def test_a_call_without_end_is_ended_and_the_model_goes_on(moody):
     repository.stuck = lambda served, reason: ended.append(reason)
     model = Isolated(spec(moody))
     served = repository.load(model)
-    from mizzen.serve.lane import Call
+    from mizzen.serve.lanes.lane import Call
 
     class Waiting(Call):
         __slots__ = ("answer",)

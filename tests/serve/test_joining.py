@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from mizzen.serve.joining import agree, differ, join, kind, split
+from mizzen.serve.lanes.joining import agree, differ, join, kind, split
 from mizzen.serve.model import Tensor
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
-from mizzen.serve.metrics import SECONDS, Histogram, names
+from mizzen.serve.observing.metrics import SECONDS, Histogram, names
 
 
 def samples(text: str, parse=parse_text) -> dict[str, float]:

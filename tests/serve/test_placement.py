@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from mizzen.serve.placement import LONGEST, WINDOW, LoopGauge, Placement, ThreadGauge
+from mizzen.serve.lanes.placement import LONGEST, WINDOW, LoopGauge, Placement, ThreadGauge
 
 FAST, SLOW = 0.0005, 0.002
 

@@ -302,7 +302,7 @@ sys.exit(max(codes))
 async def test_https_with_a_certificate_that_is_renewed(tmp_path, iris, client, start):
     import ssl
 
-    from mizzen.serve.tls import Certificate
+    from mizzen.serve.running.tls import Certificate
 
     first, second = certificate(tmp_path, 1), certificate(tmp_path, 2)
     cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"

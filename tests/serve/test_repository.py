@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from mizzen.serve.errors import LoadError, ModelNotFound, ModelNotReady, QueueFull, Unloaded, VersionNotFound
-from mizzen.serve.lane import Call
+from mizzen.serve.lanes.lane import Call
+from mizzen.serve.lanes.scheduling import Scheduling
 from mizzen.serve.model import Options, Tensor, TensorModel
 from mizzen.serve.repository import Repository
-from mizzen.serve.scheduling import Scheduling
 from mizzen.serve.served import State
 from mizzen.serve.spec import ModelSpec
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 from mizzen.serve.errors import ServeError
-from mizzen.serve.scheduling import Scheduling
+from mizzen.serve.lanes.scheduling import Scheduling
 
 TRUE = {"y", "yes", "t", "true", "on", "1"}
 FALSE = {"n", "no", "f", "false", "off", "0"}

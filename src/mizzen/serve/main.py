@@ -20,15 +20,15 @@ from types import FrameType
 
 from mizzen.errors import MizzenError, leave_termination_message
 from mizzen.serve.arguments import ArgumentError, Arguments, parse
-from mizzen.serve.binding import bind
 from mizzen.serve.errors import ServeError
 from mizzen.serve.layouts import find
-from mizzen.serve.logs import configure
 from mizzen.serve.model import Servable
-from mizzen.serve.process import Process, Start
 from mizzen.serve.repository import Source
-from mizzen.serve.tls import Certificate
-from mizzen.serve.workers import Supervisor
+from mizzen.serve.running.binding import bind
+from mizzen.serve.running.logs import configure
+from mizzen.serve.running.process import Process, Start
+from mizzen.serve.running.tls import Certificate
+from mizzen.serve.running.workers import Supervisor
 
 logger = logging.getLogger("mizzen.serve")
 

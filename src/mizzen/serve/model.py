@@ -2,7 +2,7 @@
 
 Every protocol maps to one of them and every framework implements one; neither knows the other. :class:`TensorModel` is
 ``infer``, from tensors to tensors: arrays are numpy's, and the first axis is the row axis, which is what lets requests
-share one call. :class:`~mizzen.serve.generation.GenerativeModel` is ``generate``, from a prompt to chunks.
+share one call. :class:`~mizzen.serve.generation.model.GenerativeModel` is ``generate``, from a prompt to chunks.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ import numpy as np
 from msgspec import UNSET, Struct, UnsetType
 
 if TYPE_CHECKING:
-    from mizzen.serve.lane import Lane
-    from mizzen.serve.metrics import ModelMetrics
-    from mizzen.serve.scheduling import Scheduling
+    from mizzen.serve.lanes.lane import Lane
+    from mizzen.serve.lanes.scheduling import Scheduling
+    from mizzen.serve.observing.metrics import ModelMetrics
 
 # What the protocol lets a parameter be.
 Parameter = bool | int | float | str

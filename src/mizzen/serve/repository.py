@@ -19,8 +19,8 @@ from typing import Any, Protocol
 from msgspec import Struct
 
 from mizzen.serve.errors import Asleep, LoadError, ModelNotFound, ModelNotReady, Unloaded, VersionNotFound
+from mizzen.serve.lanes.scheduling import Scheduling
 from mizzen.serve.model import Servable
-from mizzen.serve.scheduling import Scheduling
 from mizzen.serve.served import Broken, Dormant, Served, State
 from mizzen.serve.spec import ModelSpec
 
@@ -182,7 +182,7 @@ class Repository:
         await self._everyone("shut", name)
 
     async def act(self, verb: str, arguments: list[Any]) -> Any:
-        """What :class:`~mizzen.serve.peers.Peers` asks of this process."""
+        """What :class:`~mizzen.serve.running.peers.Peers` asks of this process."""
         await {"open": self.open_here, "shut": self.shut_here}[verb](*arguments)
         return True
 

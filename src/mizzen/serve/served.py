@@ -9,13 +9,13 @@ import enum
 import time
 from collections.abc import Callable
 
-from mizzen.serve.batching import Batcher
-from mizzen.serve.crashes import Mark, named
 from mizzen.serve.errors import InvalidInput, LoadError
-from mizzen.serve.lane import Call, Lane
-from mizzen.serve.metrics import ModelMetrics
+from mizzen.serve.lanes.batching import Batcher
+from mizzen.serve.lanes.lane import Call, Lane
+from mizzen.serve.lanes.scheduling import Scheduling
 from mizzen.serve.model import Servable, TensorModel
-from mizzen.serve.scheduling import Scheduling
+from mizzen.serve.observing.metrics import ModelMetrics
+from mizzen.serve.running.crashes import Mark, named
 
 
 class State(enum.Enum):

@@ -19,10 +19,9 @@ from mizzen.http.headers import encode
 from mizzen.http.server import Limits, Server, json_refusal
 from mizzen.http.sniff import offer_http2
 from mizzen.serve.errors import Asleep, MethodNotAllowed, NotFound
-from mizzen.serve.exposition import Exposition, Merged, render
-from mizzen.serve.observing import Observer, observed
+from mizzen.serve.observing.exposition import Exposition, Merged, render
+from mizzen.serve.observing.observer import Observer, observed
 from mizzen.serve.openapi.page import Reference
-from mizzen.serve.peers import Peers
 from mizzen.serve.protocols.grpc.call import STANDARD, MessageLimits
 from mizzen.serve.protocols.grpc.service import GrpcService
 from mizzen.serve.protocols.loading import Loading
@@ -32,6 +31,7 @@ from mizzen.serve.protocols.v1 import V1
 from mizzen.serve.protocols.v2 import V2
 from mizzen.serve.repository import Repository
 from mizzen.serve.routing import Protocol, Redirect, Router
+from mizzen.serve.running.peers import Peers
 
 logger = logging.getLogger(__name__)
 
@@ -46,7 +46,7 @@ class ModelServer:
     messages: what gRPC's messages may weigh; None, and gRPC is not spoken.
     protocols: what is served beside V1, V2 and OpenAI's.
     docs: whether there is a page to read and try it by, at ``/docs``.
-    observers: are told of each request, such as :class:`~mizzen.serve.accesslog.AccessLog`.
+    observers: are told of each request, such as :class:`~mizzen.serve.observing.accesslog.AccessLog`.
     latency: whether the log has a line with each request's times.
 
     Attributes:
@@ -150,7 +150,7 @@ class ModelServer:
         exchange.respond(200, body, encode([(b"content-type", media_type.encode())]))
 
     async def act(self, verb: str, arguments: list[Any]) -> Any:
-        """What :class:`~mizzen.serve.peers.Peers` asks of this process."""
+        """What :class:`~mizzen.serve.running.peers.Peers` asks of this process."""
         if verb == "metrics":
             return self._exposition.samples()
         return await self.repository.act(verb, arguments)

@@ -7,7 +7,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from mizzen.serve.scheduling import Scheduling
+from mizzen.serve.lanes.scheduling import Scheduling
 
 
 class ModelSpec(Struct, frozen=True, kw_only=True):

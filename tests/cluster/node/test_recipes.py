@@ -131,7 +131,7 @@ RUNTIMES = [name for name in recipes.shipped().zygotes if name != "server"]
 @pytest.mark.parametrize("name", RUNTIMES)
 def test_a_shipped_zygote_imports_what_its_server_asks_for(name: str) -> None:
     runtime = pytest.importorskip(f"mizzen.serve.runtimes.{name}")
-    assert recipes.shipped().zygotes[name].preload == [*runtime.PRELOAD, "mizzen.serve.rehearsal"]
+    assert recipes.shipped().zygotes[name].preload == [*runtime.PRELOAD, "mizzen.serve.running.rehearsal"]
 
 
 @pytest.mark.parametrize("name", RUNTIMES)

@@ -115,7 +115,7 @@ class Streams(Model):
 """
 
 TALK = """
-from mizzen.serve.generation import Chunk, GenerativeModel
+from mizzen.serve.generation.model import Chunk, GenerativeModel
 
 class Talk(GenerativeModel):
     def load(self):

@@ -26,7 +26,7 @@ class Times(TensorModel):
 """
 
 TALK = """
-from mizzen.serve.generation import Chunk, GenerativeModel, Usage
+from mizzen.serve.generation.model import Chunk, GenerativeModel, Usage
 
 class Talk(GenerativeModel):
     def load(self):

@@ -23,8 +23,8 @@ from mizzen.serve import (
     get_predict_response,
     to_np_dtype,
 )
-from mizzen.serve.codecs import decode_json
-from mizzen.serve.datatypes import NUMPY
+from mizzen.serve.codecs.bodies import decode_json
+from mizzen.serve.codecs.datatypes import NUMPY
 
 NUMBERS = [datatype for datatype in NUMPY if datatype != "BYTES"]
 SHAPES = arrays.array_shapes(min_dims=1, max_dims=3, min_side=0, max_side=4)

@@ -14,7 +14,7 @@ import pytest
 from custom_serving import Answer, tensor
 from mizzen.http.errors import HttpError
 from mizzen.serve import InferenceError, InvalidInput, Model, ModelNotReady
-from mizzen.serve.scheduling import Scheduling
+from mizzen.serve.lanes.scheduling import Scheduling
 
 
 class Echo(Model):

@@ -14,12 +14,12 @@ import pytest
 
 from mizzen.http.exchange import Exchange
 from mizzen.http.server import Limits, Server, json_refusal
+from mizzen.serve.lanes.scheduling import Scheduling
 from mizzen.serve.model import Extras, Options, Tensor, TensorMetadata, TensorModel
 from mizzen.serve.protocols.grpc import schema
 from mizzen.serve.protocols.grpc.call import MessageLimits
 from mizzen.serve.protocols.grpc.service import GrpcService
 from mizzen.serve.repository import Repository
-from mizzen.serve.scheduling import Scheduling
 
 PATIENCE = 20
 ROOT = Path(__file__).parents[3]

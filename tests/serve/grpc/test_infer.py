@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 
 from mizzen.serve.errors import InferenceError, InvalidInput
-from mizzen.serve.lane import Call, Lane
+from mizzen.serve.lanes.lane import Call, Lane
+from mizzen.serve.lanes.scheduling import Scheduling
 from mizzen.serve.model import Extras, Options, Servable, Tensor, TensorModel
 from mizzen.serve.protocols.grpc import schema
 from mizzen.serve.protocols.grpc.call import MessageLimits
-from mizzen.serve.scheduling import Scheduling
 
 
 def typed_request(**fields: Any) -> Any:

@@ -10,11 +10,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from mizzen.serve.datatypes import NUMPY
+from mizzen.serve.codecs.datatypes import NUMPY
+from mizzen.serve.codecs.slices import at_once
 from mizzen.serve.errors import InvalidInput, ServeError
 from mizzen.serve.model import Extras, Tensor, TensorModel
 from mizzen.serve.protocols.grpc import inference, schema, tensors
-from mizzen.serve.slices import at_once
 
 NUMERIC = [datatype for datatype in NUMPY if datatype != "BYTES"]
 

@@ -22,12 +22,12 @@ pytest.importorskip("onnx", reason="onnx is not installed")
 
 from mizzen.http.client import Client
 from mizzen.serve.errors import LoadError, ModelNotFound
+from mizzen.serve.lanes.scheduling import Scheduling
 from mizzen.serve.layouts.triton import TritonRepository, find
 from mizzen.serve.model import NO_OPTIONS, Options, Tensor
 from mizzen.serve.repository import Repository
 from mizzen.serve.runtimes import registry
 from mizzen.serve.runtimes.triton import TritonModel
-from mizzen.serve.scheduling import Scheduling
 from mizzen.serve.served import State
 from mizzen.serve.server import ModelServer
 from serve.runtimes.onnx_graphs import BATCH, linear, model, node, save, value

@@ -12,9 +12,9 @@ import pytest
 
 from mizzen.http.client import Client
 from mizzen.http.server import Limits
+from mizzen.serve.lanes.scheduling import Scheduling
 from mizzen.serve.model import Servable
 from mizzen.serve.repository import Repository
-from mizzen.serve.scheduling import Scheduling
 from mizzen.serve.server import ModelServer
 
 PATIENCE = 20.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import AsyncIterator, Iterator, Sequence
 
-from mizzen.serve.generation import FEATURES, Chunk, GenerationRequest, GenerativeModel, Usage
+from mizzen.serve.generation.model import FEATURES, Chunk, GenerationRequest, GenerativeModel, Usage
 
 
 class Script(GenerativeModel):

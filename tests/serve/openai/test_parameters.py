@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mizzen.serve.errors import InvalidInput
-from mizzen.serve.generation import Chat, Sampling
+from mizzen.serve.generation.model import Chat, Sampling
 from mizzen.serve.protocols.openai import parameters
 from serve.openai.conftest import Running, Start
 from serve.openai.scripted import Echo, Script

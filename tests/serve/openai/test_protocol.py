@@ -10,9 +10,9 @@ import pytest
 
 from mizzen.http.server import Limits
 from mizzen.serve.errors import InvalidInput
-from mizzen.serve.generation import Chunk, GenerationRequest, GenerativeModel, InvalidRequest
+from mizzen.serve.generation.model import Chunk, GenerationRequest, GenerativeModel, InvalidRequest
+from mizzen.serve.lanes.scheduling import Scheduling
 from mizzen.serve.model import Options, Tensor, TensorModel
-from mizzen.serve.scheduling import Scheduling
 from serve.openai.conftest import Running, Start, eventually
 from serve.openai.scripted import Echo, Script
 

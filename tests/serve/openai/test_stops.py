@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mizzen.serve.stops import StopScanner
+from mizzen.serve.generation.stops import StopScanner
 
 # Few letters, so that stops occur, overlap and nearly occur.
 texts = st.text("ab🦊", max_size=30)

@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from mizzen.serve.errors import LoadError
+from mizzen.serve.lanes.scheduling import Scheduling
 from mizzen.serve.runtimes import upstream
-from mizzen.serve.scheduling import Scheduling
 from mizzen.serve.spec import ModelSpec
 from serve.openai.conftest import Running, Start, eventually
 

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mizzen.serve.generation import EMBED, RERANK, Encoder
-from mizzen.serve.lane import Call, Lane
+from mizzen.serve.generation.model import EMBED, RERANK, Encoder
+from mizzen.serve.lanes.lane import Call, Lane
+from mizzen.serve.lanes.payloads import PayloadCall
 from mizzen.serve.model import NO_OPTIONS, Options, Servable, Tensor, TensorMetadata, TensorModel
-from mizzen.serve.payloads import PayloadCall
 
 
 class Echo(TensorModel):

@@ -17,13 +17,13 @@ import pytest
 from mizzen.http.client import Client
 from mizzen.http.exchange import Exchange
 from mizzen.http.server import Limits, Server
-from mizzen.serve import accesslog
-from mizzen.serve.accesslog import AccessLog, as_json, as_kserve
 from mizzen.serve.model import Servable
-from mizzen.serve.observing import Observer, Record
+from mizzen.serve.observing import accesslog
+from mizzen.serve.observing.accesslog import AccessLog, as_json, as_kserve
+from mizzen.serve.observing.observer import Observer, Record
+from mizzen.serve.observing.tracing import Tracing, from_environment
 from mizzen.serve.repository import Repository
 from mizzen.serve.server import ModelServer
-from mizzen.serve.tracing import Tracing, from_environment
 
 from ..conftest import Asker
 from .conftest import Echo, Payloads, Sleeper

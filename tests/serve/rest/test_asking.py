@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mizzen.serve.contents import applied
+from mizzen.serve.codecs.contents import applied
 from mizzen.serve.model import NO_OPTIONS, Extras, Tensor, TensorMetadata
 
 from .conftest import Answers, Echo, PayloadLane, Payloads, Sleeper

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from mizzen.serve import binary, codecs, datatypes, raw
+from mizzen.serve.codecs import binary, bodies, datatypes, raw
 from mizzen.serve.errors import InferenceError, InvalidInput
 from mizzen.serve.model import Tensor
 
@@ -298,7 +298,7 @@ def test_texts_in_blocks_are_length_and_bytes():
 
 
 def test_a_response_without_blocks_has_the_plain_form():
-    request = codecs.decode_infer(b'{"inputs":[{"name":"x","shape":[1],"datatype":"FP32","data":[1]}]}', "m")
+    request = bodies.decode_infer(b'{"inputs":[{"name":"x","shape":[1],"datatype":"FP32","data":[1]}]}', "m")
     assert binary.are_wanted(request, request.inputs) == [False]
 
 

@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mizzen.http.server import Limits
-from mizzen.serve import compression
+from mizzen.serve.codecs import compression
+from mizzen.serve.codecs.slices import at_once
 from mizzen.serve.errors import BodyTooLarge, InvalidInput
-from mizzen.serve.slices import at_once
 
 V1, V2 = "/v1/models/m:predict", "/v2/models/m/infer"
 BODIES = {

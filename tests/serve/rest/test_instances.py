@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mizzen.serve.instances import encode_predictions
+from mizzen.serve.codecs.instances import encode_predictions
 from mizzen.serve.model import Tensor, TensorMetadata, TensorModel
 
 from .conftest import Answers, Echo
@@ -129,7 +129,7 @@ async def test_what_is_said_beside_the_rows_and_is_wrong(serving, echo, more, te
     ],
 )
 def test_what_predictions_look_like(array: Any, predictions: Any) -> None:
-    from mizzen.serve.codecs import decode_json
+    from mizzen.serve.codecs.bodies import decode_json
 
     assert decode_json(encode_predictions([Tensor("o", array)])) == {"predictions": predictions}
 

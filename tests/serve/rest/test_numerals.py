@@ -13,10 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from mizzen.serve import codecs, datatypes, instances, numerals
+from mizzen.serve.codecs import bodies, datatypes, instances, numerals
+from mizzen.serve.codecs.slices import at_once
 from mizzen.serve.errors import InvalidInput
 from mizzen.serve.model import Tensor
-from mizzen.serve.slices import at_once
 
 from .conftest import Echo
 
@@ -50,7 +50,7 @@ def test_a_tensor_survives_flat_and_nested_however_it_is_spaced(array, nested, s
     text = json.dumps({"inputs": [told(array, data)], "id": "1"}, separators=separators).encode()
     cut, found = numerals.cut(text)
     assert len(found) == 1 and len(cut) < len(text) + 20
-    request = at_once(codecs.decode_long(text, "m"))
+    request = at_once(bodies.decode_long(text, "m"))
     assert request.inputs[0].array.dtype == array.dtype
     np.testing.assert_array_equal(request.inputs[0].array, array)
     assert request.id == "1"
@@ -73,8 +73,8 @@ def test_what_is_written_in_slices_reads_as_if_written_whole(array):
 
     assert plain(b"".join(at_once(numerals.write(array)))) == plain(msgspec.json.encode(array.tolist()))
     tensors = [Tensor("a", array), Tensor("b", np.array(["t"])), Tensor("c", array)]
-    long = at_once(codecs.encode_long("m", None, "1", tensors))
-    assert plain(long) == plain(codecs.encode_infer("m", None, "1", tensors))
+    long = at_once(bodies.encode_long("m", None, "1", tensors))
+    assert plain(long) == plain(bodies.encode_infer("m", None, "1", tensors))
     assert list(plain(long)) == ["model_name", "model_version", "id", "parameters", "outputs"]
     long = at_once(instances.encode_long([Tensor("a", array)]))
     assert plain(long) == plain(instances.encode_predictions([Tensor("a", array)]))
@@ -99,8 +99,8 @@ def test_whatever_stands_for_data_is_read_or_refused_as_if_read_whole(data, data
         f'{{"inputs":[{{"name":"x","shape":{shape},"datatype":"{datatype}","data":{data or "[]"}}},'
         '{"name":"y","shape":[2],"datatype":"FP32","data":[1,2]}]}'
     ).encode()
-    long = _outcome(lambda: at_once(codecs.decode_long(text, "m")))
-    assert repr(long) == repr(_outcome(lambda: codecs.decode_infer(text, "m")))
+    long = _outcome(lambda: at_once(bodies.decode_long(text, "m")))
+    assert repr(long) == repr(_outcome(lambda: bodies.decode_infer(text, "m")))
 
 
 @given(st.lists(pieces, max_size=14).map("".join))
@@ -129,7 +129,7 @@ def test_whatever_stands_for_rows_is_read_or_refused_as_if_read_whole(data):
 )
 def test_what_only_looks_like_data_changes_nothing(hidden):
     text = body(told(np.array([1.0, 2.0]), [1.0, 2.0]), **hidden)
-    assert _outcome(lambda: at_once(codecs.decode_long(text, "m"))) == _outcome(lambda: codecs.decode_infer(text, "m"))
+    assert _outcome(lambda: at_once(bodies.decode_long(text, "m"))) == _outcome(lambda: bodies.decode_infer(text, "m"))
 
 
 def test_a_mark_cannot_be_forged():
@@ -137,7 +137,7 @@ def test_a_mark_cannot_be_forged():
     _, found = numerals.cut(body(told(np.array([1.0, 2.0]), [1.0, 2.0])))
     [mark] = found
     text = body(told(np.array([5.0]), [float(mark)]), told(np.array([1.0, 2.0]), [1.0, 2.0]))
-    request = at_once(codecs.decode_long(text, "m"))
+    request = at_once(bodies.decode_long(text, "m"))
     assert [one.array.tolist() for one in request.inputs] == [[float(mark)], [1.0, 2.0]]
 
 
@@ -159,7 +159,7 @@ async def test_others_are_answered_while_megabytes_are_read(serving, monkeypatch
             await asyncio.sleep(0)
             turns += 1
 
-    from mizzen.serve import slices
+    from mizzen.serve.codecs import slices
 
     sizes = []
     read = slices.unhurried

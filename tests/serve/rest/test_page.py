@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 
 from mizzen.serve.errors import LoadError
-from mizzen.serve.generation import RERANK, Encoder
+from mizzen.serve.generation.model import RERANK, Encoder
+from mizzen.serve.generation.relay import Relay
 from mizzen.serve.model import Servable, Tensor, TensorMetadata
 from mizzen.serve.openapi.trials import trials
-from mizzen.serve.relay import Relay
 from mizzen.serve.served import Dormant
 from mizzen.serve.server import ModelServer
 

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from mizzen.serve.errors import DeadlineExceeded, InvalidInput, QueueFull
+from mizzen.serve.lanes.payloads import PayloadCall, PayloadLane
 from mizzen.serve.model import Extras
-from mizzen.serve.payloads import PayloadCall, PayloadLane
 
 from .conftest import Payloads
 

@@ -15,8 +15,8 @@ import pytest
 
 from mizzen.http.server import Limits
 from mizzen.serve.errors import InferenceError, LoadError
+from mizzen.serve.lanes.scheduling import Scheduling
 from mizzen.serve.model import Options, Servable, Tensor
-from mizzen.serve.scheduling import Scheduling
 
 from .conftest import Echo, Sleeper
 

@@ -20,7 +20,7 @@ import torch
 import transformers
 
 from mizzen.serve.errors import LoadError
-from mizzen.serve.generation import Chunk, GenerationRequest, Sampling
+from mizzen.serve.generation.model import Chunk, GenerationRequest, Sampling
 from mizzen.serve.repository import Repository
 from mizzen.serve.runtimes import huggingface
 from mizzen.serve.runtimes.huggingface import generator, vllm
@@ -265,7 +265,7 @@ async def test_what_a_template_refuses_is_400_with_its_words(folder: Path, lm: A
 
 
 def _chat() -> GenerationRequest:
-    from mizzen.serve.generation import Chat, Message
+    from mizzen.serve.generation.model import Chat, Message
 
     return GenerationRequest(prompt=Chat((Message("user", "x"),)))
 

@@ -11,7 +11,7 @@ pytest.importorskip("torch", reason="torch is not installed")
 
 import torch
 
-from mizzen.serve.generation import Sampling
+from mizzen.serve.generation.model import Sampling
 from mizzen.serve.runtimes.huggingface.sampler import Sampler, likeliest
 
 LOGITS = [2.0, 1.0, 0.0, -1.0, 1.5]

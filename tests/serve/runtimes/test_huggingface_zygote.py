@@ -27,7 +27,7 @@ for _ in range(2):
     child = os.fork()
     if not child:
         from pathlib import Path
-        from mizzen.serve.generation import GenerationRequest, Sampling
+        from mizzen.serve.generation.model import GenerationRequest, Sampling
         from mizzen.serve.spec import ModelSpec
         try:
             model = huggingface.build(ModelSpec(name="m", directory=Path(sys.argv[1])), os.environ)

@@ -22,7 +22,7 @@ import onnx
 import onnxruntime
 from onnx import TensorProto, helper
 
-from mizzen.serve import datatypes
+from mizzen.serve.codecs import datatypes
 from mizzen.serve.errors import InferenceError, InvalidInput, LoadError
 from mizzen.serve.model import NO_OPTIONS, Options, Tensor
 from mizzen.serve.runtimes.onnx import PRELOAD, OnnxModel

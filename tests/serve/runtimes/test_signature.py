@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from mizzen.serve import datatypes
+from mizzen.serve.codecs import datatypes
 from mizzen.serve.errors import InvalidInput, LoadError
 from mizzen.serve.model import Tensor
 from mizzen.serve.runtimes.signature import Signature, Slot, converted, declared, matches, texts

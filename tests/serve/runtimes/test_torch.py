@@ -18,7 +18,7 @@ pytest.importorskip("torch", reason="torch is not installed")
 import torch
 from torch import nn
 
-from mizzen.serve import datatypes
+from mizzen.serve.codecs import datatypes
 from mizzen.serve.errors import InferenceError, InvalidInput, LoadError
 from mizzen.serve.model import NO_OPTIONS, Tensor
 from mizzen.serve.runtimes.torch import PRELOAD, TorchModel

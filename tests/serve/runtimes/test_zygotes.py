@@ -38,7 +38,7 @@ for _ in range(2):
         from mizzen.serve.model import NO_OPTIONS, Tensor
         from mizzen.serve.runtimes import registry
         from mizzen.serve.spec import ModelSpec
-        from mizzen.serve.threads import raise_to, share
+        from mizzen.serve.lanes.threads import raise_to, share
         try:
             model = registry.build(ModelSpec(name="m", directory=Path(folder)), os.environ)
             model.load()

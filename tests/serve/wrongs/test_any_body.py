@@ -16,7 +16,7 @@ from hypothesis import event, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from mizzen.serve.datatypes import NUMPY
+from mizzen.serve.codecs.datatypes import NUMPY
 from serve.wrongs.kit import HEADER, PATIENCE, serving
 
 PATH = "/v2/models/echo/infer"

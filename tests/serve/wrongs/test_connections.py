@@ -29,7 +29,7 @@ GOOD = POST + b"Content-Length: %d\r\n\r\n" % len(BODY) + BODY
 IMPATIENT = """
 import functools, sys
 from mizzen.http.server import Limits
-from mizzen.serve import process
+from mizzen.serve.running import process
 process.Limits = functools.partial(Limits, head_timeout=0.5, body_timeout=0.5, linger=0.2)
 from mizzen.serve.main import container
 sys.exit(container(sys.argv[1:]))

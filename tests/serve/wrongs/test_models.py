@@ -15,7 +15,7 @@ import pytest
 
 from mizzen.http.client import Client
 from mizzen.http.errors import HttpError
-from mizzen.serve import crashes
+from mizzen.serve.running import crashes
 from serve.wrongs.behaviours import EATS, ENDS, EXITS, HANGS, LEAKS, RAISES, SEGFAULTS
 from serve.wrongs.kit import (
     FLOWER,

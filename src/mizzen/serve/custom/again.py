@@ -17,14 +17,14 @@ from typing import NoReturn
 
 from mizzen.serve import main
 from mizzen.serve.arguments import Arguments
-from mizzen.serve.binding import bind
 from mizzen.serve.custom.program import load
 from mizzen.serve.errors import ServeError
-from mizzen.serve.logs import configure
 from mizzen.serve.model import Servable
-from mizzen.serve.process import Process, Start
-from mizzen.serve.tls import Certificate
-from mizzen.serve.workers import Supervisor
+from mizzen.serve.running.binding import bind
+from mizzen.serve.running.logs import configure
+from mizzen.serve.running.process import Process, Start
+from mizzen.serve.running.tls import Certificate
+from mizzen.serve.running.workers import Supervisor
 
 logger = logging.getLogger(__name__)
 

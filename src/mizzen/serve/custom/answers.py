@@ -11,7 +11,7 @@ from mizzen.serve.custom.chain import Outcome
 from mizzen.serve.custom.errors import InferenceError, InvalidInput
 from mizzen.serve.custom.messages import InferRequest, InferResponse
 from mizzen.serve.custom.tensors import InferInput, RequestedOutput, plain
-from mizzen.serve.lane import Call
+from mizzen.serve.lanes.lane import Call
 from mizzen.serve.model import Extras
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from mizzen.serve import raw
+from mizzen.serve.codecs import raw
 from mizzen.serve.custom.errors import InvalidInput
 from mizzen.serve.custom.tensors import BINARY_SIZE, InferInput, InferOutput, NamedTensor, RequestedOutput, plain
 

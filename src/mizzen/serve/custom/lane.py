@@ -16,8 +16,6 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from mizzen.serve.batching import Batcher
-from mizzen.serve.crashes import Mark
 from mizzen.serve.custom import chain
 from mizzen.serve.custom.answers import Answer, payload_answer, request_of, tensor_answer
 from mizzen.serve.custom.batched import Batched
@@ -28,13 +26,15 @@ from mizzen.serve.custom.model import Headers, InferenceVerb
 from mizzen.serve.custom.streams import Stream
 from mizzen.serve.custom.thread import Outbox
 from mizzen.serve.errors import ModelNotReady, QueueFull
-from mizzen.serve.lane import Call, Lane
-from mizzen.serve.payloads import PayloadCall
-from mizzen.serve.scheduling import Scheduling
+from mizzen.serve.lanes.batching import Batcher
+from mizzen.serve.lanes.lane import Call, Lane
+from mizzen.serve.lanes.payloads import PayloadCall
+from mizzen.serve.lanes.scheduling import Scheduling
+from mizzen.serve.running.crashes import Mark
 
 if TYPE_CHECKING:
     from mizzen.serve.custom.servable import CustomServable
-    from mizzen.serve.metrics import ModelMetrics
+    from mizzen.serve.observing.metrics import ModelMetrics
 
 logger = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ import logging
 import os
 from typing import Any
 
-from mizzen.serve.logs import configure
+from mizzen.serve.running.logs import configure
 
 KSERVE_LOGGER_NAME = "mizzen.model"
 KSERVE_TRACE_LOGGER_NAME = "mizzen.trace"

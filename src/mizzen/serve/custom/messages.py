@@ -11,8 +11,8 @@ from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
-from mizzen.serve import raw
-from mizzen.serve.codecs import decode_json, encode, make_id
+from mizzen.serve.codecs import raw
+from mizzen.serve.codecs.bodies import decode_json, encode, make_id
 from mizzen.serve.custom import grpc_form
 from mizzen.serve.custom.errors import InvalidInput
 from mizzen.serve.custom.tensors import BINARY_SIZE, InferInput, InferOutput, NamedTensor, RequestedOutput, plain

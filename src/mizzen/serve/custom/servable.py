@@ -18,12 +18,12 @@ from mizzen.serve.custom.errors import NoModelReady
 from mizzen.serve.custom.model import Model
 from mizzen.serve.custom.thread import ModelThread
 from mizzen.serve.errors import LoadError
-from mizzen.serve.lane import Lane
+from mizzen.serve.lanes.lane import Lane
+from mizzen.serve.lanes.scheduling import Scheduling
 from mizzen.serve.model import Servable, TensorMetadata
-from mizzen.serve.scheduling import Scheduling
 
 if TYPE_CHECKING:
-    from mizzen.serve.metrics import ModelMetrics
+    from mizzen.serve.observing.metrics import ModelMetrics
 
 logger = logging.getLogger(__name__)
 

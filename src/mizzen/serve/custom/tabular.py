@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from mizzen.serve import datatypes
+from mizzen.serve.codecs import datatypes
 from mizzen.serve.custom.errors import InferenceError, InvalidInput
 from mizzen.serve.custom.messages import InferRequest, InferResponse
 from mizzen.serve.custom.tensors import InferOutput, plain

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from mizzen.serve import datatypes, raw
+from mizzen.serve.codecs import datatypes, raw
 from mizzen.serve.custom.errors import InferenceError, InvalidInput
 from mizzen.serve.model import Array, Tensor
 

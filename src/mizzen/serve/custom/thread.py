@@ -18,8 +18,8 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
-from mizzen.serve.crashes import named
-from mizzen.serve.threads import raise_to, share
+from mizzen.serve.lanes.threads import raise_to, share
+from mizzen.serve.running.crashes import named
 
 logger = logging.getLogger(__name__)
 

@@ -12,12 +12,12 @@ from typing import Any, cast
 
 import numpy as np
 
-from mizzen.serve import datatypes
-from mizzen.serve.codecs import encode, make_id
+from mizzen.serve.codecs import datatypes
+from mizzen.serve.codecs.bodies import encode, make_id
+from mizzen.serve.codecs.instances import decode_predict
 from mizzen.serve.custom.errors import InferenceError, InvalidInput
 from mizzen.serve.custom.messages import InferRequest, InferResponse
 from mizzen.serve.custom.tensors import InferInput, InferOutput
-from mizzen.serve.instances import decode_predict
 from mizzen.serve.model import Array, Servable, Tensor, TensorMetadata
 
 INPUT, OUTPUT = "input-0", "output-0"

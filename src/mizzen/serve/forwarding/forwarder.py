@@ -15,7 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from mizzen.http.headers import FRAMING, HOP_BY_HOP, Headers
-from mizzen.serve.codecs import encode
+from mizzen.serve.codecs.bodies import encode
 from mizzen.serve.custom.errors import InferenceError, InvalidInput, UnsupportedProtocol
 from mizzen.serve.custom.messages import InferRequest, InferResponse
 from mizzen.serve.custom.tensors import RequestedOutput, plain

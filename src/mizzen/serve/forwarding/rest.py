@@ -9,7 +9,7 @@ from urllib.parse import quote
 from mizzen.http.client import Client, Timeouts
 from mizzen.http.errors import ConnectFailed, HttpError, TimedOut
 from mizzen.http.headers import Headers
-from mizzen.serve.codecs import decode_json
+from mizzen.serve.codecs.bodies import decode_json
 from mizzen.serve.errors import InvalidInput
 from mizzen.serve.forwarding import trust
 from mizzen.serve.forwarding.config import PredictorConfig

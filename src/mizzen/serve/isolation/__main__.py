@@ -15,11 +15,11 @@ import msgspec
 
 from mizzen.serve.custom.servable import CustomServable
 from mizzen.serve.errors import LoadError, describe
-from mizzen.serve.generation import GenerativeModel
+from mizzen.serve.generation.model import GenerativeModel
 from mizzen.serve.isolation.session import Health, run
 from mizzen.serve.isolation.wire import Answered, Asked, Channel, Failed, FromChild, Loaded, unwired, wired
-from mizzen.serve.logs import configure
 from mizzen.serve.model import Servable, TensorModel
+from mizzen.serve.running.logs import configure
 from mizzen.serve.spec import ModelSpec
 
 

@@ -20,20 +20,20 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from mizzen.serve import codecs
+from mizzen.serve.codecs import bodies
 from mizzen.serve.custom.servable import STOP_WITHIN
 from mizzen.serve.custom.thread import Outbox
 from mizzen.serve.errors import InferenceError, InvalidInput, ModelNotReady, QueueFull
 from mizzen.serve.isolation import wire
 from mizzen.serve.isolation.child import Child, Lineage
 from mizzen.serve.isolation.streams import Pieces
-from mizzen.serve.lane import Call, Lane
+from mizzen.serve.lanes.lane import Call, Lane
+from mizzen.serve.lanes.payloads import PayloadCall
+from mizzen.serve.lanes.scheduling import Scheduling
 from mizzen.serve.model import Extras, Servable
-from mizzen.serve.payloads import PayloadCall
-from mizzen.serve.scheduling import Scheduling
 
 if TYPE_CHECKING:
-    from mizzen.serve.metrics import ModelMetrics
+    from mizzen.serve.observing.metrics import ModelMetrics
 
 # How often within its limit a child that has requests is asked for a sign of life.
 _LOOKS = 4
@@ -139,7 +139,7 @@ class IsolatedLane(Lane):
 
         def posted(number: int) -> wire.Message:
             raw = isinstance(call.payload, bytes | bytearray | memoryview)
-            body = bytes(call.payload) if raw else codecs.encode(call.payload)
+            body = bytes(call.payload) if raw else bodies.encode(call.payload)
             return wire.Posted(number, body, not raw, call.headers, call.verb, call.identifier)
 
         self._take(call, posted)

@@ -14,14 +14,15 @@ from collections.abc import AsyncIterator, Callable
 from functools import partial
 from typing import Any
 
-from mizzen.serve import codecs, crashes
+from mizzen.serve.codecs import bodies
 from mizzen.serve.custom.servable import CustomServable
 from mizzen.serve.errors import ServeError, describe
 from mizzen.serve.isolation import wire
-from mizzen.serve.lane import Call, Lane
-from mizzen.serve.metrics import Histogram, ModelMetrics
+from mizzen.serve.lanes.lane import Call, Lane
+from mizzen.serve.lanes.payloads import PayloadCall, PayloadLane
 from mizzen.serve.model import Extras
-from mizzen.serve.payloads import PayloadCall, PayloadLane
+from mizzen.serve.observing.metrics import Histogram, ModelMetrics
+from mizzen.serve.running import crashes
 
 logger = logging.getLogger(__name__)
 
@@ -197,7 +198,7 @@ class _Payload(PayloadCall):
     __slots__ = ("_number", "_session")
 
     def __init__(self, session: Session, asked: wire.Posted) -> None:
-        payload = codecs.decode_json(asked.body) if asked.json else asked.body
+        payload = bodies.decode_json(asked.body) if asked.json else asked.body
         super().__init__(payload, asked.headers, asked.verb, time.perf_counter(), None, asked.identifier)
         self._session, self._number = session, asked.number
 
@@ -256,7 +257,7 @@ def _body(value: Any) -> tuple[bytes, bool]:
         return value.encode("utf-8", "surrogatepass"), False
     if isinstance(value, bytes):
         return value, False
-    return codecs.encode(value), True
+    return bodies.encode(value), True
 
 
 def _headers(extras: Extras | None) -> dict[str, str] | None:

@@ -15,9 +15,9 @@ import msgspec
 import numpy as np
 from msgspec import Struct
 
+from mizzen.serve.lanes.payloads import Verb
+from mizzen.serve.lanes.scheduling import Scheduling
 from mizzen.serve.model import Array, Options, Tensor, TensorMetadata
-from mizzen.serve.payloads import Verb
-from mizzen.serve.scheduling import Scheduling
 
 LENGTH = struct.Struct("<Q")
 

@@ -17,8 +17,8 @@ from msgspec import Struct
 
 from mizzen.serve.arguments import Arguments
 from mizzen.serve.errors import LoadError, ModelNotFound
+from mizzen.serve.lanes.scheduling import Scheduling
 from mizzen.serve.layouts.folder import is_model
-from mizzen.serve.scheduling import Scheduling
 from mizzen.serve.spec import ModelSpec
 
 logger = logging.getLogger(__name__)

@@ -21,11 +21,11 @@ from pathlib import Path
 from typing import Any
 
 from mizzen.serve.errors import LoadError, ModelNotFound
+from mizzen.serve.lanes.scheduling import Scheduling
 from mizzen.serve.layouts import triton_config
 from mizzen.serve.layouts.triton_config import Config
 from mizzen.serve.layouts.triton_schema import from_json
 from mizzen.serve.layouts.triton_text import parse
-from mizzen.serve.scheduling import Scheduling
 from mizzen.serve.spec import ModelSpec
 
 logger = logging.getLogger(__name__)

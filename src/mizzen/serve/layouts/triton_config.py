@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from mizzen.serve.errors import LoadError
-from mizzen.serve.scheduling import Scheduling
+from mizzen.serve.lanes.scheduling import Scheduling
 
 Config = dict[str, Any]
 

@@ -19,7 +19,7 @@ import msgspec
 from mizzen.http.exchange import Exchange
 from mizzen.http.headers import encode
 from mizzen.serve import about
-from mizzen.serve.generation import TOKENS, GenerativeModel
+from mizzen.serve.generation.model import TOKENS, GenerativeModel
 from mizzen.serve.model import Servable, TensorMetadata
 from mizzen.serve.openapi.document import document
 from mizzen.serve.openapi.parts import Json

@@ -15,9 +15,9 @@ import msgspec
 from msgspec import Struct
 
 from mizzen.serve import example
-from mizzen.serve.generation import EMBED, RERANK, Encoder, GenerativeModel
+from mizzen.serve.generation.model import EMBED, RERANK, Encoder, GenerativeModel
+from mizzen.serve.generation.relay import Relay
 from mizzen.serve.model import Servable
-from mizzen.serve.relay import Relay
 
 # Ways of OpenAI's protocol: how the path ends, and what is said there beside the model's name.
 _CHAT: dict[str, Any] = {"messages": [{"role": "user", "content": "Hello!"}], "max_tokens": 32, "stream": True}

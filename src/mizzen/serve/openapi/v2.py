@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from mizzen.serve.datatypes import NUMPY
+from mizzen.serve.codecs.datatypes import NUMPY
 from mizzen.serve.openapi.parts import MODEL, VERSION, Json, answer, json, operation, ref
 
 _TAG = "V2"

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from mizzen.http.headers import Headers, encode
-from mizzen.serve import codecs
+from mizzen.serve.codecs import bodies
 from mizzen.serve.errors import InvalidInput
 
 MEDIA_TYPE = b"application/cloudevents+json"
@@ -101,7 +101,7 @@ def _data(value: dict[str, Any]) -> Any:
 def plain(data: bytes) -> Any:
     """The data of an event in binary mode: a JSON value where it is one, else the bytes as they are."""
     try:
-        return codecs.decode_json(data)
+        return bodies.decode_json(data)
     except InvalidInput:
         return data
 
@@ -134,7 +134,7 @@ class Replies:
         if not event.structured:
             fields = encode((f"ce-{name}".encode(), _line(value)) for name, value in attributes.items())
             return body, fields + media
-        head = codecs.encode(attributes)[:-1]
+        head = bodies.encode(attributes)[:-1]
         if media == _JSON:
             return b'%b,"data":%b}' % (head, body), _EVENT
         return b'%b,"data_base64":"%b"}' % (head, base64.b64encode(body)), _EVENT

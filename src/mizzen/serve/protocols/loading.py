@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mizzen.http.exchange import Exchange
-from mizzen.serve import codecs, lenient
+from mizzen.serve.codecs import bodies, lenient
 from mizzen.serve.errors import InvalidInput, LoadError, ModelNotFound, ServeError, Unloaded
 from mizzen.serve.openapi import loading
 from mizzen.serve.protocols.rest import attend, reply
@@ -81,7 +81,7 @@ class Loading:
 
 def _object(exchange: Exchange) -> dict[str, Any]:
     """The JSON object that a body is; none is an empty one."""
-    body = codecs.decode_json(exchange.body) if exchange.body.strip() else {}
+    body = bodies.decode_json(exchange.body) if exchange.body.strip() else {}
     if not isinstance(body, dict):
         raise InvalidInput("the request must be a JSON object, or empty")
     return body

@@ -10,10 +10,11 @@ from typing import Any
 from mizzen.http.errors import HttpError
 from mizzen.http.exchange import Exchange
 from mizzen.http.headers import JSON
-from mizzen.serve import asking, codecs
+from mizzen.serve.codecs import bodies
 from mizzen.serve.errors import InvalidInput
+from mizzen.serve.lanes.payloads import PayloadCall, Verb
 from mizzen.serve.model import Extras
-from mizzen.serve.payloads import PayloadCall, Verb
+from mizzen.serve.protocols import asking
 from mizzen.serve.protocols.cloudevents import Event, Replies
 from mizzen.serve.protocols.rest import fields, media_type, refuse, send, tell_times
 
@@ -33,10 +34,10 @@ def payload_of(exchange: Exchange, body: bytes) -> Any:
     """
     kind = media_type(exchange)
     if kind in _JSON_TYPES or kind.endswith("+json"):
-        return codecs.decode_json(body)
+        return bodies.decode_json(body)
     if kind in _PERHAPS:
         try:
-            return codecs.decode_json(body)
+            return bodies.decode_json(body)
         except InvalidInput:
             return body
     return body
@@ -124,7 +125,7 @@ def _bytes(value: Any) -> bytes:
         return value
     if isinstance(value, str):
         return value.encode("utf-8", "surrogatepass")
-    return codecs.encode(value)
+    return bodies.encode(value)
 
 
 async def _stream(exchange: Exchange, pieces: AsyncIterator[Any], lines: bytes) -> None:

@@ -11,15 +11,15 @@ from typing import Any, TypeVar
 
 from mizzen.http.exchange import Exchange
 from mizzen.http.headers import FRAMING, HOP_BY_HOP, JSON, Headers, encode
-from mizzen.serve import codecs, compression
+from mizzen.serve.codecs import bodies, compression
+from mizzen.serve.codecs.numerals import WRITTEN
+from mizzen.serve.codecs.slices import Slices, unhurried
 from mizzen.serve.errors import InferenceError, InvalidInput, MethodNotAllowed, QueueFull, ServeError, describe
-from mizzen.serve.lane import Call
+from mizzen.serve.lanes.lane import Call
 from mizzen.serve.model import NO_OPTIONS, Extras, Options, Tensor
-from mizzen.serve.numerals import WRITTEN
 from mizzen.serve.protocols.cloudevents import Event, Replies
 from mizzen.serve.protocols.failures import FailureLog
 from mizzen.serve.served import Served
-from mizzen.serve.slices import Slices, unhurried
 
 logger = logging.getLogger(__name__)
 trace_logger = logging.getLogger("mizzen.trace")
@@ -60,7 +60,7 @@ def echo(found: Mapping[bytes, bytes]) -> bytes:
 
 def reply(exchange: Exchange, value: Any, status: int = 200) -> None:
     """Answer with a JSON value."""
-    exchange.respond(status, codecs.encode(value), JSON)
+    exchange.respond(status, bodies.encode(value), JSON)
 
 
 def refuse(exchange: Exchange, error: BaseException) -> None:
@@ -78,7 +78,7 @@ def refuse(exchange: Exchange, error: BaseException) -> None:
         headers += encode([(REQUEST_ID, given)])
     # Whatever a model raises must reach the client, lone surrogates and all.
     text = text.encode("utf-8", "replace").decode()
-    exchange.respond(status, codecs.encode({"error": text}), headers)
+    exchange.respond(status, bodies.encode({"error": text}), headers)
 
 
 def fields(headers: Mapping[str, str]) -> bytes:

@@ -11,13 +11,15 @@ from typing import Any
 
 from mizzen.http.exchange import Exchange
 from mizzen.http.headers import JSON
-from mizzen.serve import about, asking, codecs, instances
+from mizzen.serve import about
+from mizzen.serve.codecs import bodies, instances
+from mizzen.serve.codecs.instances import Predict
+from mizzen.serve.codecs.slices import LARGE, Slices, unhurried
 from mizzen.serve.errors import InvalidInput
-from mizzen.serve.instances import Predict
+from mizzen.serve.lanes.payloads import Verb
 from mizzen.serve.model import NO_OPTIONS, Extras, Tensor
 from mizzen.serve.openapi import v1
-from mizzen.serve.payloads import Verb
-from mizzen.serve.protocols import cloudevents
+from mizzen.serve.protocols import asking, cloudevents
 from mizzen.serve.protocols.cloudevents import Event, Replies
 from mizzen.serve.protocols.payload import RestPayload, TimedPayload, deadline_of, payload_of
 from mizzen.serve.protocols.rest import (
@@ -38,7 +40,6 @@ from mizzen.serve.protocols.rest import (
 from mizzen.serve.repository import Repository
 from mizzen.serve.routing import Router
 from mizzen.serve.served import Served
-from mizzen.serve.slices import LARGE, Slices, unhurried
 
 _KEYS = {"predict": "predictions", "explain": "explanations"}
 
@@ -102,7 +103,7 @@ class V1:
         if found is not None and EVENT in found:
             event = cloudevents.of_headers(exchange.headers)
         if request is None:
-            event, request = self._event(exchange, served, codecs.decode_json(body))
+            event, request = self._event(exchange, served, bodies.decode_json(body))
         self._submit(exchange, served, verb, found, request, event, began)
 
     async def _ask_long(
@@ -121,7 +122,7 @@ class V1:
         except InvalidInput as error:
             raise explained(exchange, error) from None
         if request is None:
-            event, request = self._event(exchange, served, codecs.decode_json(body))
+            event, request = self._event(exchange, served, bodies.decode_json(body))
         self._submit(exchange, served, verb, found, request, event, began)
 
     def _event(self, exchange: Exchange, served: Served, value: Any) -> tuple[Event | None, Predict]:
@@ -131,7 +132,7 @@ class V1:
         if found is None:
             raise instances.no_instances()
         event, data = found
-        request = instances.decode_predict(codecs.encode(data), served.model)
+        request = instances.decode_predict(bodies.encode(data), served.model)
         if request is None:
             raise instances.no_instances()
         return event if declared else None, request

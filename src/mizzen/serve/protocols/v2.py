@@ -10,13 +10,16 @@ from typing import Any
 
 from mizzen.http.exchange import Exchange
 from mizzen.http.headers import JSON
-from mizzen.serve import about, asking, binary, codecs, contents
-from mizzen.serve.codecs import Infer
+from mizzen.serve import about
+from mizzen.serve.codecs import binary, bodies, contents
+from mizzen.serve.codecs.bodies import Infer
+from mizzen.serve.codecs.slices import LARGE, Slices, unhurried
 from mizzen.serve.configuration import configuration
 from mizzen.serve.errors import InvalidInput, ServerNotReady
 from mizzen.serve.model import NO_OPTIONS, Extras, Tensor
+from mizzen.serve.observing.statistics import statistics
 from mizzen.serve.openapi import v2
-from mizzen.serve.protocols import cloudevents
+from mizzen.serve.protocols import asking, cloudevents
 from mizzen.serve.protocols.cloudevents import Event, Replies
 from mizzen.serve.protocols.rest import (
     BINARY_HEADER,
@@ -35,8 +38,6 @@ from mizzen.serve.protocols.rest import (
 from mizzen.serve.repository import Repository
 from mizzen.serve.routing import Router
 from mizzen.serve.served import Served
-from mizzen.serve.slices import LARGE, Slices, unhurried
-from mizzen.serve.statistics import statistics
 
 _BINARY = b"content-type: application/octet-stream\r\n" + BINARY_HEADER + b": %d\r\n"
 
@@ -120,7 +121,7 @@ class V2:
         body = exchange.body
         if found is None and len(body) <= LARGE:
             try:
-                request = codecs.decode_infer(body, name)
+                request = bodies.decode_infer(body, name)
             except InvalidInput as error:
                 self._submit_event(exchange, served, explained(exchange, error), began)
                 return
@@ -143,7 +144,7 @@ class V2:
             request = binary.decode(body, found[BINARY_HEADER], name)
         else:
             try:
-                request = codecs.decode_infer(body, name)
+                request = bodies.decode_infer(body, name)
             except InvalidInput as error:
                 self._submit_event(exchange, served, explained(exchange, error), began)
                 return
@@ -156,7 +157,7 @@ class V2:
             self._infer_marked(exchange, served, body, found, began)
             return
         try:
-            request = await unhurried(codecs.decode_long(body, served.model.name))
+            request = await unhurried(bodies.decode_long(body, served.model.name))
         except InvalidInput as error:
             raise explained(exchange, error) from None
         event = cloudevents.of_headers(exchange.headers) if EVENT in found else None
@@ -174,7 +175,7 @@ class V2:
         if found is None:
             raise error
         event, data = found
-        request = codecs.decode_infer(codecs.encode(data), served.model.name)
+        request = bodies.decode_infer(bodies.encode(data), served.model.name)
         self._submit(exchange, served, request, began, echo(marks(exchange.headers) or {}), event)
 
     def _submit(
@@ -227,7 +228,7 @@ class V2Call(RestCall):
             if any(blocks):
                 length, body = binary.encode(model.name, model.version, self.identifier, outputs, blocks, parameters)
                 return body, _BINARY % length
-        return codecs.encode_infer(model.name, model.version, self.identifier, outputs, parameters), JSON
+        return bodies.encode_infer(model.name, model.version, self.identifier, outputs, parameters), JSON
 
     def encoded_long(self, outputs: list[Tensor], extras: Extras | None) -> Slices[tuple[bytes, bytes]]:
         model = self.served.model
@@ -237,5 +238,5 @@ class V2Call(RestCall):
             outputs = asking.chosen(outputs, request.wanted, model.name)
             if any(binary.are_wanted(request, outputs)):
                 return self.encoded(outputs, extras)
-        body = yield from codecs.encode_long(model.name, model.version, self.identifier, outputs, parameters)
+        body = yield from bodies.encode_long(model.name, model.version, self.identifier, outputs, parameters)
         return body, JSON

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from mizzen.serve import datatypes
+from mizzen.serve.codecs import datatypes
 from mizzen.serve.errors import InvalidInput, LoadError
 from mizzen.serve.model import Array, Options, Tensor, TensorMetadata
 from mizzen.serve.runtimes import tables

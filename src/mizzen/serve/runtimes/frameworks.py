@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mizzen.serve.errors import LoadError
-from mizzen.serve.threads import share
+from mizzen.serve.lanes.threads import share
 
 # Fewer rows times trees than this run on one thread, whatever the pod has. To wake the others of an OpenMP team costs
 # tens of microseconds on an idle machine and tens of milliseconds on a busy one, where each waits for its turn.

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mizzen.serve.errors import LoadError
-from mizzen.serve.threads import CPU, share
+from mizzen.serve.lanes.threads import CPU, share
 
 SETTING = "intra_op_thread_count"
 

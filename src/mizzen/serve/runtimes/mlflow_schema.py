@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from mizzen.serve import datatypes
+from mizzen.serve.codecs import datatypes
 from mizzen.serve.errors import InvalidInput
 from mizzen.serve.model import Array, Tensor, TensorMetadata
 from mizzen.serve.runtimes import tables

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from msgspec import Struct
 
-from mizzen.serve import datatypes
+from mizzen.serve.codecs import datatypes
 from mizzen.serve.errors import InferenceError, LoadError
 from mizzen.serve.model import Array, TensorMetadata
 from mizzen.serve.runtimes.signature import OBJECT, Slot

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from msgspec import Struct
 
-from mizzen.serve import datatypes
+from mizzen.serve.codecs import datatypes
 from mizzen.serve.errors import InvalidInput, LoadError
 from mizzen.serve.model import Array, Tensor, TensorMetadata
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from mizzen.serve import datatypes
+from mizzen.serve.codecs import datatypes
 from mizzen.serve.model import TensorMetadata
 from mizzen.serve.runtimes.tables import Features
 

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from msgspec import Struct
 
-from mizzen.serve import datatypes
+from mizzen.serve.codecs import datatypes
 from mizzen.serve.errors import InferenceError, InvalidInput, LoadError
 from mizzen.serve.model import Array, Options, Tensor, TensorMetadata, TensorModel
 from mizzen.serve.runtimes import intra_op

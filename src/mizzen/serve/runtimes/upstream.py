@@ -32,10 +32,10 @@ from mizzen.http.errors import HttpError, TimedOut
 from mizzen.http.headers import Headers
 from mizzen.http.response import Response
 from mizzen.serve.errors import LoadError
-from mizzen.serve.metrics import ModelMetrics
-from mizzen.serve.relay import Answer, Relay, RelayLane, UpstreamError
+from mizzen.serve.generation.relay import Answer, Relay, RelayLane, UpstreamError
+from mizzen.serve.lanes.scheduling import Scheduling
+from mizzen.serve.observing.metrics import ModelMetrics
 from mizzen.serve.runtimes import guardian
-from mizzen.serve.scheduling import Scheduling
 from mizzen.serve.spec import ModelSpec
 
 logger = logging.getLogger(__name__)

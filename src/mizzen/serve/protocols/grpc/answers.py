@@ -12,6 +12,7 @@ from msgspec import to_builtins
 from mizzen.serve import about
 from mizzen.serve.configuration import configuration
 from mizzen.serve.errors import InvalidInput
+from mizzen.serve.observing.statistics import statistics
 from mizzen.serve.protocols.grpc.kept import Kept
 from mizzen.serve.protocols.grpc.schema import (
     INFERENCE,
@@ -28,7 +29,6 @@ from mizzen.serve.protocols.grpc.schema import (
 )
 from mizzen.serve.repository import Repository
 from mizzen.serve.served import Served, State
-from mizzen.serve.statistics import statistics
 
 
 class Answers:

@@ -11,19 +11,20 @@ from typing import Any, NamedTuple
 
 from mizzen.http.exchange import Exchange
 from mizzen.http.headers import Headers, encode
-from mizzen.serve import asking, contents
-from mizzen.serve.lane import Call
+from mizzen.serve.codecs import contents
+from mizzen.serve.codecs.raw import Buffer
+from mizzen.serve.codecs.slices import LARGE, unhurried
+from mizzen.serve.lanes.lane import Call
 from mizzen.serve.model import NO_OPTIONS, Extras, Options, Tensor
+from mizzen.serve.protocols import asking
 from mizzen.serve.protocols.grpc import framing, inference
 from mizzen.serve.protocols.grpc.framing import MessageTooLarge
 from mizzen.serve.protocols.grpc.head import REQUEST_ID, Head, metadata, pairs
 from mizzen.serve.protocols.grpc.inference import Asked
 from mizzen.serve.protocols.grpc.kept import Kept
 from mizzen.serve.protocols.grpc.refusal import HEAD, OK, refuse
-from mizzen.serve.raw import Buffer
 from mizzen.serve.repository import Repository
 from mizzen.serve.served import Served
-from mizzen.serve.slices import LARGE, unhurried
 
 
 @dataclass(frozen=True, slots=True)

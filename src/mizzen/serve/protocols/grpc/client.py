@@ -15,6 +15,7 @@ from mizzen.http.errors import HttpError, Malformed, TimedOut
 from mizzen.http.headers import Headers, find
 from mizzen.http.http2.client import Http2Client
 from mizzen.http.sniff import offer_http2
+from mizzen.serve.codecs.raw import Buffer
 from mizzen.serve.errors import ServeError
 from mizzen.serve.model import NO_OPTIONS, Extras, Options, Parameters, Tensor
 from mizzen.serve.protocols.grpc import framing, head
@@ -30,7 +31,6 @@ from mizzen.serve.protocols.grpc.schema import (
 )
 from mizzen.serve.protocols.grpc.status import Code, decode_message, status_of
 from mizzen.serve.protocols.grpc.tensors import datatype_of, read_contents, read_raw, varint, write_raw
-from mizzen.serve.raw import Buffer
 
 _RAW_INPUT = b"\x3a"
 

@@ -11,8 +11,8 @@ import zlib
 from collections.abc import AsyncIterator
 
 from mizzen.http.body import Body
+from mizzen.serve.codecs.raw import Buffer
 from mizzen.serve.errors import InvalidInput, ServeError
-from mizzen.serve.raw import Buffer
 
 PREFIX = struct.Struct(">BI")
 

@@ -11,11 +11,13 @@ from typing import Any
 from google.protobuf.message import DecodeError
 from msgspec import Struct
 
-from mizzen.serve import asking
-from mizzen.serve.asking import SHARED_MEMORY
-from mizzen.serve.codecs import make_id
+from mizzen.serve.codecs.bodies import make_id
+from mizzen.serve.codecs.raw import Buffer
+from mizzen.serve.codecs.slices import Slices, at_once
 from mizzen.serve.errors import DeadlineExceeded, InferenceError, InvalidInput
 from mizzen.serve.model import Extras, Parameter, Parameters, Servable, Tensor
+from mizzen.serve.protocols import asking
+from mizzen.serve.protocols.asking import SHARED_MEMORY
 from mizzen.serve.protocols.grpc import tensors
 from mizzen.serve.protocols.grpc.schema import ModelInferRequest, ModelInferResponse
 from mizzen.serve.protocols.grpc.tensors import (
@@ -30,8 +32,6 @@ from mizzen.serve.protocols.grpc.tensors import (
     writing,
     writing_raw,
 )
-from mizzen.serve.raw import Buffer
-from mizzen.serve.slices import Slices, at_once
 
 # Says how many bytes an output has among the raw ones, as KServe's servers do.
 BINARY_SIZE = "binary_data_size"

@@ -7,12 +7,12 @@ from collections.abc import AsyncIterator
 
 from mizzen.http.exchange import Exchange
 from mizzen.http.headers import encode
+from mizzen.serve.codecs.raw import Buffer
 from mizzen.serve.errors import ServerNotReady
 from mizzen.serve.protocols.grpc import framing
 from mizzen.serve.protocols.grpc.call import MessageLimits, check_size
 from mizzen.serve.protocols.grpc.head import REQUEST_ID, Head
 from mizzen.serve.protocols.grpc.refusal import HEAD
-from mizzen.serve.raw import Buffer
 
 
 class Stream:

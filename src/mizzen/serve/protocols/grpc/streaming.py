@@ -11,8 +11,10 @@ import asyncio
 import time
 from collections import deque
 
+from mizzen.serve.codecs.raw import Buffer
+from mizzen.serve.codecs.slices import LARGE
 from mizzen.serve.errors import Asleep, ServeError
-from mizzen.serve.lane import Call
+from mizzen.serve.lanes.lane import Call
 from mizzen.serve.model import Extras
 from mizzen.serve.protocols.grpc import inference
 from mizzen.serve.protocols.grpc.call import ModelCall, Put, understand, understand_long
@@ -21,9 +23,7 @@ from mizzen.serve.protocols.grpc.refusal import explained
 from mizzen.serve.protocols.grpc.schema import ModelStreamInferResponse
 from mizzen.serve.protocols.grpc.stream import Stream
 from mizzen.serve.protocols.grpc.tensors import varint
-from mizzen.serve.raw import Buffer
 from mizzen.serve.repository import Repository
-from mizzen.serve.slices import LARGE
 
 # Requests of one stream under way; past that it is not read.
 UNDER_WAY = 64

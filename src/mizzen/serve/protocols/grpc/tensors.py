@@ -1,11 +1,11 @@
 """Between a message's tensors and arrays, in both of the forms that the protocol has.
 
-Raw contents are those of REST's binary extension (:mod:`mizzen.serve.raw`). Typed ones are a field of numbers for each
-kind; the packed form of three of them is the raw one, and is used as such. Arrays are always the receiver's own and
-writable: whether a model may change its input must not depend on how a client sent it, nor on whether the request was
-joined with others.
+Raw contents are those of REST's binary extension (:mod:`mizzen.serve.codecs.raw`). Typed ones are a field of numbers
+for each kind; the packed form of three of them is the raw one, and is used as such. Arrays are always the receiver's
+own and writable: whether a model may change its input must not depend on how a client sent it, nor on whether the
+request was joined with others.
 
-Where each element costs something by itself, many of them are taken in slices (:mod:`mizzen.serve.slices`).
+Where each element costs something by itself, many of them are taken in slices (:mod:`mizzen.serve.codecs.slices`).
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from typing import Any
 
 import numpy as np
 
-from mizzen.serve import datatypes, raw
-from mizzen.serve.datatypes import NUMPY, shaped
+from mizzen.serve.codecs import datatypes, raw
+from mizzen.serve.codecs.datatypes import NUMPY, shaped
+from mizzen.serve.codecs.slices import Slices
 from mizzen.serve.errors import InferenceError, InvalidInput
 from mizzen.serve.model import Array
-from mizzen.serve.slices import Slices
 
 FIELDS = {
     "BOOL": "bool_contents",

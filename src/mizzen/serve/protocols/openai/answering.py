@@ -11,9 +11,10 @@ from collections.abc import Awaitable, Callable
 from mizzen.http.errors import Disconnected
 from mizzen.http.exchange import Exchange
 from mizzen.http.headers import JSON
-from mizzen.serve import codecs, generation
-from mizzen.serve.generation import Chunk, GenerationRequest
-from mizzen.serve.generation_lane import GenerationLane
+from mizzen.serve.codecs import bodies
+from mizzen.serve.generation import model
+from mizzen.serve.generation.lane import GenerationLane
+from mizzen.serve.generation.model import Chunk, GenerationRequest
 from mizzen.serve.protocols.openai import errors
 from mizzen.serve.protocols.openai.events import EventStream
 from mizzen.serve.protocols.openai.forms import Choice, Form
@@ -30,7 +31,7 @@ async def whole(exchange: Exchange, lane: GenerationLane, requests: list[Generat
 
     try:
         choices, usage = await _all(lane, requests, take)
-        body = codecs.encode(form.whole(choices, usage))
+        body = bodies.encode(form.whole(choices, usage))
     except Exception as error:
         errors.refuse(exchange, error)
     else:
@@ -58,10 +59,10 @@ async def stream(exchange: Exchange, lane: GenerationLane, requests: list[Genera
 
 async def _all(
     lane: GenerationLane, requests: list[GenerationRequest], take: Take
-) -> tuple[list[Choice], list[generation.Usage] | None]:
+) -> tuple[list[Choice], list[model.Usage] | None]:
     """Generate for every prompt; the choices in their order, and the tokens where the model counts them."""
     choices = [Choice(index) for index in range(sum(request.n for request in requests))]
-    counted: list[generation.Usage] = []
+    counted: list[model.Usage] = []
 
     async def ask(request: GenerationRequest, mine: list[Choice]) -> None:
         async with lane.generate(request) as chunks:

@@ -16,9 +16,10 @@ import msgspec
 
 from mizzen.http.exchange import Exchange
 from mizzen.http.headers import JSON
-from mizzen.serve import codecs
+from mizzen.serve.codecs import bodies
 from mizzen.serve.errors import Asleep
-from mizzen.serve.generation import (
+from mizzen.serve.generation.lane import GenerationLane
+from mizzen.serve.generation.model import (
     ECHO,
     EMBED,
     LOGPROBS,
@@ -32,12 +33,11 @@ from mizzen.serve.generation import (
     N,
     Sampling,
 )
-from mizzen.serve.generation_lane import GenerationLane
+from mizzen.serve.generation.relay import Relay, RelayLane
 from mizzen.serve.protocols.openai import answering, document, errors, parameters, vectors
 from mizzen.serve.protocols.openai.forms import ChatForm, Form, TextForm
 from mizzen.serve.protocols.openai.relaying import relay
 from mizzen.serve.protocols.openai.shapes import Model, Models
-from mizzen.serve.relay import Relay, RelayLane
 from mizzen.serve.repository import Repository
 from mizzen.serve.routing import Router
 from mizzen.serve.served import Served
@@ -111,11 +111,11 @@ class OpenAI:
 
     def list(self, exchange: Exchange) -> None:
         able = [name for name in self._repository.names if self._listed(name)]
-        exchange.respond(200, codecs.encode(Models("list", [self._card(name) for name in able])), JSON)
+        exchange.respond(200, bodies.encode(Models("list", [self._card(name) for name in able])), JSON)
 
     def model(self, exchange: Exchange, name: str) -> None:
         self._repository.ready(name)
-        exchange.respond(200, codecs.encode(self._card(name)), JSON)
+        exchange.respond(200, bodies.encode(self._card(name)), JSON)
 
     def completions(self, exchange: Exchange) -> None:
         fields = parameters.read(exchange.body)

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from mizzen.http.exchange import Exchange
 from mizzen.http.headers import JSON, encode
-from mizzen.serve import codecs
+from mizzen.serve.codecs import bodies
 from mizzen.serve.errors import (
     DeadlineExceeded,
     MethodNotAllowed,
@@ -21,7 +21,7 @@ from mizzen.serve.errors import (
     VersionNotFound,
     describe,
 )
-from mizzen.serve.generation import InvalidRequest
+from mizzen.serve.generation.model import InvalidRequest
 from mizzen.serve.protocols.failures import FailureLog
 
 _failures = FailureLog(logging.getLogger(__name__))
@@ -72,7 +72,7 @@ def refuse(exchange: Exchange, error: BaseException) -> None:
     if isinstance(error, QueueFull):
         headers += b"retry-after: %d\r\n" % error.retry_after
     note(exchange, error)
-    exchange.respond(status, codecs.encode(body), headers)
+    exchange.respond(status, bodies.encode(body), headers)
 
 
 def note(exchange: Exchange, error: BaseException) -> None:
@@ -85,4 +85,4 @@ def refuse_early(exchange: Exchange, status: int, message: str) -> None:
     """Answer a request that was found wrong before any handler saw it."""
     kind = "invalid_request_error" if status < 500 else "server_error"
     body: Any = Refusal(Detail(message, kind, None, None))
-    exchange.respond(status, codecs.encode(body), JSON)
+    exchange.respond(status, bodies.encode(body), JSON)

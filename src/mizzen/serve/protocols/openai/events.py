@@ -10,7 +10,7 @@ from typing import Any
 
 from mizzen.http.exchange import Exchange
 from mizzen.http.headers import encode
-from mizzen.serve import codecs
+from mizzen.serve.codecs import bodies
 from mizzen.serve.protocols.openai import errors
 
 # Proxies (nginx, for one) hold answers back to fill their buffers unless they are told not to.
@@ -33,7 +33,7 @@ class EventStream:
         Raises:
             Disconnected: the client has gone.
         """
-        self._write(codecs.encode(value))
+        self._write(bodies.encode(value))
         await self._exchange.drain()
 
     def end(self) -> None:
@@ -47,7 +47,7 @@ class EventStream:
             errors.refuse(self._exchange, error)
             return
         errors.note(self._exchange, error)
-        self._write(codecs.encode(errors.refusal(error)[1]))
+        self._write(bodies.encode(errors.refusal(error)[1]))
         self._exchange.finish()
 
     def _write(self, data: bytes) -> None:

@@ -9,9 +9,9 @@ from typing import Any
 
 from msgspec import UNSET, Struct, UnsetType
 
-from mizzen.serve import generation
-from mizzen.serve.codecs import make_id
-from mizzen.serve.generation import Chunk, Token
+from mizzen.serve.codecs.bodies import make_id
+from mizzen.serve.generation import model
+from mizzen.serve.generation.model import Chunk, Token
 from mizzen.serve.protocols.openai.shapes import (
     AnswerMessage,
     ChatChoice,
@@ -67,7 +67,7 @@ class Form(ABC):
     prefix: str
 
     @abstractmethod
-    def whole(self, choices: list[Choice], usage: list[generation.Usage] | None) -> Struct:
+    def whole(self, choices: list[Choice], usage: list[model.Usage] | None) -> Struct:
         """The answer in one piece."""
 
     @abstractmethod
@@ -75,11 +75,11 @@ class Form(ABC):
         """What a chunk adds to a stream."""
 
     @abstractmethod
-    def counted(self, usage: list[generation.Usage]) -> Struct:
+    def counted(self, usage: list[model.Usage]) -> Struct:
         """The stream's last part: no choices, but the number of tokens."""
 
 
-def _usage(usage: list[generation.Usage] | None) -> Usage | UnsetType:
+def _usage(usage: list[model.Usage] | None) -> Usage | UnsetType:
     return UNSET if usage is None else Usage.of(usage)
 
 
@@ -91,7 +91,7 @@ class TextForm(Form):
     def _body(self, choices: list[TextChoice], usage: Any = UNSET) -> Completion:
         return Completion(self.id, "text_completion", self.created, self.model, choices, usage)
 
-    def whole(self, choices: list[Choice], usage: list[generation.Usage] | None) -> Completion:
+    def whole(self, choices: list[Choice], usage: list[model.Usage] | None) -> Completion:
         made = [
             TextChoice(
                 choice.index,
@@ -112,7 +112,7 @@ class TextForm(Form):
         part = TextChoice(choice.index, chunk.text, logprobs, chunk.finish)
         yield self._body([part], None if self.include_usage else UNSET)
 
-    def counted(self, usage: list[generation.Usage]) -> Completion:
+    def counted(self, usage: list[model.Usage]) -> Completion:
         return self._body([], Usage.of(usage))
 
 
@@ -124,7 +124,7 @@ class ChatForm(Form):
     def _part(self, choices: list[ChatPart], usage: Any) -> ChatChunk:
         return ChatChunk(self.id, "chat.completion.chunk", self.created, self.model, choices, usage)
 
-    def whole(self, choices: list[Choice], usage: list[generation.Usage] | None) -> ChatCompletion:
+    def whole(self, choices: list[Choice], usage: list[model.Usage] | None) -> ChatCompletion:
         made = [
             ChatChoice(
                 choice.index,
@@ -147,5 +147,5 @@ class ChatForm(Form):
         delta = Delta(content=chunk.text) if chunk.text or not chunk.finish else Delta()
         yield self._part([ChatPart(choice.index, delta, logprobs, chunk.finish)], usage)
 
-    def counted(self, usage: list[generation.Usage]) -> ChatChunk:
+    def counted(self, usage: list[model.Usage]) -> ChatChunk:
         return self._part([], Usage.of(usage))

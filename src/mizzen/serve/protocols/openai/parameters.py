@@ -13,8 +13,8 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 from msgspec import Meta, Struct
 
-from mizzen.serve.codecs import decode_json
-from mizzen.serve.generation import Chat, GenerationRequest, InvalidRequest, Prompt, Sampling, Signal
+from mizzen.serve.codecs.bodies import decode_json
+from mizzen.serve.generation.model import Chat, GenerationRequest, InvalidRequest, Prompt, Sampling, Signal
 from mizzen.serve.protocols.openai import prompts
 from mizzen.serve.protocols.openai.prompts import MOST_INPUTS
 

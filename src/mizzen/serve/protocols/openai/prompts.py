@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 from msgspec import Meta
 
-from mizzen.serve.generation import InvalidRequest, Message
+from mizzen.serve.generation.model import InvalidRequest, Message
 
 # More than this in one request is a mistake or an attack; OpenAI's own bound.
 MOST_INPUTS = 2048

@@ -7,8 +7,8 @@ import msgspec
 from mizzen.http.errors import Disconnected
 from mizzen.http.exchange import Exchange
 from mizzen.http.headers import JSON, encode
+from mizzen.serve.generation.relay import Answer, RelayLane, UpstreamError
 from mizzen.serve.protocols.openai.events import EventStream
-from mizzen.serve.relay import Answer, RelayLane, UpstreamError
 
 # As much of a wrong answer as a sentence can hold.
 _SHOWN = 200

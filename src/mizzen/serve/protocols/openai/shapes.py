@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from msgspec import UNSET, Struct, UnsetType
 
-from mizzen.serve import generation
+from mizzen.serve.generation import model
 
 
 class Usage(Struct):
@@ -16,7 +16,7 @@ class Usage(Struct):
     total_tokens: int
 
     @classmethod
-    def of(cls, counted: list[generation.Usage]) -> Usage:
+    def of(cls, counted: list[model.Usage]) -> Usage:
         """All prompts of a request together."""
         prompt, completion = sum(one.prompt for one in counted), sum(one.completion for one in counted)
         return cls(prompt, completion, prompt + completion)
@@ -166,14 +166,14 @@ class Offsets:
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._length = 0
 
-    def of(self, token: generation.Token) -> int:
+    def of(self, token: model.Token) -> int:
         """To be asked token by token."""
         began = self._length
         self._length += len(self._decoder.decode(token.bytes))
         return began
 
 
-def text_logprobs(tokens: Sequence[generation.Token], offsets: Offsets) -> TextLogprobs:
+def text_logprobs(tokens: Sequence[model.Token], offsets: Offsets) -> TextLogprobs:
     """Log-probabilities of a text completion."""
     return TextLogprobs(
         [_legible(token) for token in tokens],
@@ -188,14 +188,14 @@ def text_logprobs(tokens: Sequence[generation.Token], offsets: Offsets) -> TextL
     )
 
 
-def _legible(token: generation.Token | generation.Alternative) -> str:
+def _legible(token: model.Token | model.Alternative) -> str:
     """A token's text; parts of characters would all read the same, so OpenAI writes their bytes."""
     if "\ufffd" not in token.text:
         return token.text
     return "bytes:" + "".join(f"\\x{byte:02x}" for byte in token.bytes)
 
 
-def chat_logprobs(tokens: Sequence[generation.Token]) -> ChatLogprobs:
+def chat_logprobs(tokens: Sequence[model.Token]) -> ChatLogprobs:
     """Log-probabilities of a chat completion."""
     return ChatLogprobs(
         [

@@ -12,12 +12,12 @@ import numpy as np
 
 from mizzen.http.exchange import Exchange
 from mizzen.http.headers import JSON
-from mizzen.serve import codecs
-from mizzen.serve.codecs import make_id
-from mizzen.serve.generation import EMBED, RERANK
-from mizzen.serve.lane import Call
-from mizzen.serve.metrics import ModelMetrics
+from mizzen.serve.codecs import bodies
+from mizzen.serve.codecs.bodies import make_id
+from mizzen.serve.generation.model import EMBED, RERANK
+from mizzen.serve.lanes.lane import Call
 from mizzen.serve.model import Array, Extras, Options, Tensor
+from mizzen.serve.observing.metrics import ModelMetrics
 from mizzen.serve.protocols.openai import errors
 from mizzen.serve.protocols.openai.parameters import EmbeddingFields, RerankFields
 from mizzen.serve.protocols.openai.shapes import Document, Embeddings, Ranked, Ranking, Vector, VectorUsage
@@ -52,7 +52,7 @@ class VectorCall(Call):
 
     def resolve(self, outputs: list[Tensor], extras: Extras | None = None) -> None:
         began = time.perf_counter()
-        body = codecs.encode(self._body(outputs))
+        body = bodies.encode(self._body(outputs))
         self._metrics.postprocess.observe(time.perf_counter() - began)
         self._exchange.respond(200, body, JSON)
 

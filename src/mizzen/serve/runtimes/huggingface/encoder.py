@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from mizzen.serve.errors import InvalidInput
-from mizzen.serve.generation import EMBED, RERANK, Encoder, InvalidRequest
+from mizzen.serve.generation.model import EMBED, RERANK, Encoder, InvalidRequest
 from mizzen.serve.model import Array, Options, Tensor, TensorMetadata
 from mizzen.serve.runtimes.huggingface.loading import Loaded, load
 from mizzen.serve.runtimes.huggingface.settings import Settings

@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mizzen.serve.generation import (
+from mizzen.serve.generation.model import (
     ECHO,
     FEATURES,
     Alternative,

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from mizzen.serve.errors import LoadError
+from mizzen.serve.lanes.threads import CPU, share
 from mizzen.serve.runtimes.huggingface.settings import LONG, Settings
 from mizzen.serve.runtimes.huggingface.task import config_of
-from mizzen.serve.threads import CPU, share
 
 logger = logging.getLogger(__name__)
 

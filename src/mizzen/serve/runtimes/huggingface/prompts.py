@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mizzen.serve.errors import LoadError
-from mizzen.serve.generation import Chat, InvalidRequest, Prompt
+from mizzen.serve.generation.model import Chat, InvalidRequest, Prompt
 
 
 class Prompts:

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from mizzen.serve.generation import Sampling
+from mizzen.serve.generation.model import Sampling
 
 # A nucleus is nearly always within so many tokens; sorting a vocabulary of 150,000 takes longer than a small model.
 _LIKELY = 1024

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 
-from mizzen.serve.generation import Chunk, FinishReason, Token
+from mizzen.serve.generation.model import Chunk, FinishReason, Token
+from mizzen.serve.generation.stops import StopScanner
 from mizzen.serve.runtimes.huggingface.detokenizer import Detokenizer
-from mizzen.serve.stops import StopScanner
 
 
 class Writer:

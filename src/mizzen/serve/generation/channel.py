@@ -12,7 +12,7 @@ import time
 from collections import deque
 from typing import Generic, TypeVar
 
-from mizzen.serve.generation import Cancelled, Signal
+from mizzen.serve.generation.model import Cancelled, Signal
 
 T = TypeVar("T")
 

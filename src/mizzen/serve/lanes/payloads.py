@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Any, Literal, Protocol, runtime_checkable
 
-from mizzen.serve.lane import Call
+from mizzen.serve.lanes.lane import Call
 from mizzen.serve.model import NO_OPTIONS, Extras
 
 Verb = Literal["predict", "explain"]

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING
 
 from mizzen.http.headers import Headers
 from mizzen.serve.errors import InferenceError, InvalidInput, QueueFull
-from mizzen.serve.lane import Call, Lane
+from mizzen.serve.lanes.lane import Call, Lane
 from mizzen.serve.model import Servable
 
 if TYPE_CHECKING:
-    from mizzen.serve.metrics import ModelMetrics
-    from mizzen.serve.scheduling import Scheduling
+    from mizzen.serve.lanes.scheduling import Scheduling
+    from mizzen.serve.observing.metrics import ModelMetrics
 
 
 class UpstreamError(InferenceError):

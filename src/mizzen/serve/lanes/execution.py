@@ -1,7 +1,7 @@
 """Asking a model: several requests together, each alone, or both to compare.
 
-These run on the loop or on a model's thread, as :mod:`mizzen.serve.batching` decides, and never raise: what a model
-raises is an answer too.
+These run on the loop or on a model's thread, as :mod:`mizzen.serve.lanes.batching` decides, and never raise: what a
+model raises is an answer too.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from mizzen.serve.errors import InferenceError
-from mizzen.serve.joining import agree, differ, join, split
+from mizzen.serve.lanes.joining import agree, differ, join, split
+from mizzen.serve.lanes.placement import LoopGauge, ThreadGauge
 from mizzen.serve.model import Options, Tensor, TensorModel
-from mizzen.serve.placement import LoopGauge, ThreadGauge
 
 Answer = list[Tensor] | BaseException
 Requests = list[list[Tensor]]
@@ -28,7 +28,7 @@ class Outcome:
         answers: one for each; None if the joined call failed, so that each must be asked alone.
         began: on :func:`time.perf_counter`.
         seconds: how long the model took, by the clock.
-        cost: how long it took as :mod:`mizzen.serve.placement` judges it.
+        cost: how long it took as :mod:`mizzen.serve.lanes.placement` judges it.
         objection: why this model must not be batched any more; empty if there is nothing to say.
         checked: whether the joined call was compared with single ones.
         retried: whether each was asked alone because the joined call failed.

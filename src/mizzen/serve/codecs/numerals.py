@@ -16,8 +16,8 @@ import msgspec
 import numpy as np
 import orjson
 
-from mizzen.serve.datatypes import Array
-from mizzen.serve.slices import Slices
+from mizzen.serve.codecs.datatypes import Array
+from mizzen.serve.codecs.slices import Slices
 
 SLICE = 64 * 1024  # bytes of text
 WRITTEN = 8192  # numbers

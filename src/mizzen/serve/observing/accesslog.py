@@ -20,7 +20,7 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from mizzen.http.headers import Headers
-from mizzen.serve.observing import Record
+from mizzen.serve.observing.observer import Record
 
 # Lines that may wait for the thread that writes them.
 WAITING = 10_000

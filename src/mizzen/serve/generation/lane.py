@@ -1,8 +1,8 @@
 """The way to a generative model: so many generations at once, the others in line, each ended once nobody wants it.
 
-A plain model generates on a thread and hands its chunks over by a :class:`~mizzen.serve.channel.Channel`; its place is
-free again when the thread has come back, not when the client has gone. An asynchronous one runs within the task of
-whoever reads.
+A plain model generates on a thread and hands its chunks over by a :class:`~mizzen.serve.generation.channel.Channel`;
+its place is free again when the thread has come back, not when the client has gone. An asynchronous one runs within the
+task of whoever reads.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
-from mizzen.serve.channel import Channel
 from mizzen.serve.errors import DeadlineExceeded, InferenceError, InvalidInput, ModelNotReady, QueueFull
-from mizzen.serve.generation import Cancelled, Chunk, GenerationRequest, GenerativeModel, Signal
-from mizzen.serve.lane import Call, Lane
-from mizzen.serve.stops import StopScanner
-from mizzen.serve.worker import Worker
+from mizzen.serve.generation.channel import Channel
+from mizzen.serve.generation.model import Cancelled, Chunk, GenerationRequest, GenerativeModel, Signal
+from mizzen.serve.generation.stops import StopScanner
+from mizzen.serve.lanes.lane import Call, Lane
+from mizzen.serve.lanes.worker import Worker
 
 if TYPE_CHECKING:
-    from mizzen.serve.metrics import ModelMetrics
-    from mizzen.serve.scheduling import Scheduling
+    from mizzen.serve.lanes.scheduling import Scheduling
+    from mizzen.serve.observing.metrics import ModelMetrics
 
 
 class GenerationLane(Lane):

@@ -1,8 +1,8 @@
 """Between V1's JSON and arrays: rows under ``instances`` (or ``inputs``), predictions back.
 
-KServe's own forms are rows of numbers or texts, and rows as objects, which are a table (:mod:`mizzen.serve.columns`).
-TensorFlow Serving's, whose protocol V1 was, come beside them: ``{"b64": ...}`` for bytes, ``inputs`` as an object of
-whole tensors, ``signature_name``.
+KServe's own forms are rows of numbers or texts, and rows as objects, which are a table
+(:mod:`mizzen.serve.codecs.columns`). TensorFlow Serving's, whose protocol V1 was, come beside them: ``{"b64": ...}``
+for bytes, ``inputs`` as an object of whole tensors, ``signature_name``.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ import msgspec
 import numpy as np
 from msgspec import UNSET, Struct
 
-from mizzen.serve import numerals
-from mizzen.serve.codecs import decode_json, encode
-from mizzen.serve.columns import columns
-from mizzen.serve.datatypes import Array
+from mizzen.serve.codecs import numerals
+from mizzen.serve.codecs.bodies import decode_json, encode
+from mizzen.serve.codecs.columns import columns
+from mizzen.serve.codecs.datatypes import Array
+from mizzen.serve.codecs.lenient import parameters as check_parameters
+from mizzen.serve.codecs.slices import Slices, at_once
 from mizzen.serve.errors import InvalidInput
-from mizzen.serve.lenient import parameters as check_parameters
 from mizzen.serve.model import Parameters, Servable, Tensor
-from mizzen.serve.slices import Slices, at_once
 
 SIGNATURE = "signature_name"
 

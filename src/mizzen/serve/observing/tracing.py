@@ -11,7 +11,7 @@ from typing import Any
 
 from mizzen.http.headers import Headers
 from mizzen.serve.errors import ServeError
-from mizzen.serve.observing import Record
+from mizzen.serve.observing.observer import Record
 
 # OpenTelemetry's own variables; one of them tells that spans are wanted.
 ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")

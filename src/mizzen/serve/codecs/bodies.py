@@ -2,8 +2,9 @@
 
 The usual body goes through msgspec once, each tensor's ``datatype`` choosing the type of its ``data``, and comes out as
 lists of numbers that numpy takes as they are. Whatever does not fit (nested data, numbers as strings, a wrong field)
-goes through :mod:`mizzen.serve.lenient`, which takes what KServe takes and explains the rest; what is long goes through
-:mod:`mizzen.serve.numerals`, and what is no JSON at all, raw blocks after it, comes from :mod:`mizzen.serve.binary`.
+goes through :mod:`mizzen.serve.codecs.lenient`, which takes what KServe takes and explains the rest; what is long goes
+through :mod:`mizzen.serve.codecs.numerals`, and what is no JSON at all, raw blocks after it, comes from
+:mod:`mizzen.serve.codecs.binary`.
 """
 
 from __future__ import annotations
@@ -16,13 +17,13 @@ import msgspec
 import numpy as np
 from msgspec import UNSET, Struct, UnsetType
 
-from mizzen.serve import datatypes, lenient, numerals
-from mizzen.serve.asking import BINARY_OUTPUT
-from mizzen.serve.blocks import BINARY_SIZE, Blocks
-from mizzen.serve.datatypes import NUMPY, shaped
+from mizzen.serve.codecs import datatypes, lenient, numerals
+from mizzen.serve.codecs.blocks import BINARY_SIZE, Blocks
+from mizzen.serve.codecs.datatypes import NUMPY, shaped
+from mizzen.serve.codecs.slices import Slices
 from mizzen.serve.errors import InferenceError, InvalidInput
 from mizzen.serve.model import Parameters, Tensor
-from mizzen.serve.slices import Slices
+from mizzen.serve.protocols.asking import BINARY_OUTPUT
 
 _DATA: dict[str, Any] = {"b": list[bool], "i": list[int], "u": list[int], "f": list[float], "O": list[str]}
 _TYPED = {

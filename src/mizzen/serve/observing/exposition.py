@@ -11,7 +11,7 @@ from prometheus_client.exposition import generate_latest
 from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST as OPENMETRICS
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 
-from mizzen.serve.metrics import COUNTERS, GAUGES, HISTOGRAMS
+from mizzen.serve.observing.metrics import COUNTERS, GAUGES, HISTOGRAMS
 
 if TYPE_CHECKING:
     from mizzen.serve.repository import Repository

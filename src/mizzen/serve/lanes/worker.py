@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from mizzen.serve.crashes import Mark, named
+from mizzen.serve.running.crashes import Mark, named
 
 Job = tuple[Callable[[], Any], Callable[[Any], None], asyncio.AbstractEventLoop]
 

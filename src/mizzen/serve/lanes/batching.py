@@ -2,7 +2,7 @@
 
 No timer holds a request back, unless one is asked for. On the loop, a batch is what one round of reading sockets
 brought; on a thread, what came during the calls before. Requests share a call only if their tensors and what they say
-beside them fit (:func:`~mizzen.serve.joining.kind`) and the model's rows are independent. Three things keep that
+beside them fit (:func:`~mizzen.serve.lanes.joining.kind`) and the model's rows are independent. Three things keep that
 honest: a call that raises is asked again request by request, so that an error never touches a neighbour; samples of
 joined calls are compared with single ones; and a model that fails the comparison is not batched any more.
 """
@@ -17,18 +17,19 @@ from collections.abc import Callable, Hashable
 from functools import partial
 from typing import TYPE_CHECKING
 
-from mizzen.serve import crashes, execution
 from mizzen.serve.errors import ModelNotReady, QueueFull
-from mizzen.serve.execution import Outcome
-from mizzen.serve.joining import kind
-from mizzen.serve.lane import Call, Lane
+from mizzen.serve.lanes import execution
+from mizzen.serve.lanes.execution import Outcome
+from mizzen.serve.lanes.joining import kind
+from mizzen.serve.lanes.lane import Call, Lane
+from mizzen.serve.lanes.placement import QUICK, Placement
+from mizzen.serve.lanes.scheduling import Scheduling
+from mizzen.serve.lanes.worker import Worker
 from mizzen.serve.model import TensorModel
-from mizzen.serve.placement import QUICK, Placement
-from mizzen.serve.scheduling import Scheduling
-from mizzen.serve.worker import Worker
+from mizzen.serve.running import crashes
 
 if TYPE_CHECKING:
-    from mizzen.serve.metrics import ModelMetrics
+    from mizzen.serve.observing.metrics import ModelMetrics
 
 logger = logging.getLogger(__name__)
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from mizzen.serve.datatypes import Array
+from mizzen.serve.codecs.datatypes import Array
 from mizzen.serve.errors import InvalidInput
 from mizzen.serve.model import Parameters, Servable, Tensor
 

@@ -1,7 +1,7 @@
 """The processes of one server, seen from one of them: what must act on all is put to all.
 
-A worker has one socket to the supervisor (:mod:`mizzen.serve.workers`), which hands each question to every worker and
-brings back what they answered. Alone, a server is its own only peer.
+A worker has one socket to the supervisor (:mod:`mizzen.serve.running.workers`), which hands each question to every
+worker and brings back what they answered. Alone, a server is its own only peer.
 """
 
 from __future__ import annotations

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from mizzen.serve import raw
-from mizzen.serve.datatypes import Array
+from mizzen.serve.codecs import raw
+from mizzen.serve.codecs.datatypes import Array
 from mizzen.serve.errors import InvalidInput
 
 # The parameter of an input or output that says how long its block is.

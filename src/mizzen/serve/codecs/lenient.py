@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from mizzen.serve.asking import SHARED_MEMORY
-from mizzen.serve.blocks import BINARY_SIZE, Blocks
-from mizzen.serve.datatypes import NUMPY, Array, shaped
+from mizzen.serve.codecs.blocks import BINARY_SIZE, Blocks
+from mizzen.serve.codecs.datatypes import NUMPY, Array, shaped
 from mizzen.serve.errors import InvalidInput
 from mizzen.serve.model import Parameters, Tensor
+from mizzen.serve.protocols.asking import SHARED_MEMORY
 
 _DATATYPES = {dtype: name for name, dtype in NUMPY.items()}
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import zlib
 
+from mizzen.serve.codecs.slices import Slices
 from mizzen.serve.errors import BodyTooLarge, InvalidInput
-from mizzen.serve.slices import Slices
 
 SLICE = 256 * 1024
 TAKEN = ("gzip", "deflate")

@@ -21,8 +21,8 @@ from collections.abc import Callable
 from typing import Any
 
 from mizzen.errors import MizzenError
-from mizzen.serve.crashes import Board, seen
-from mizzen.serve.peers import NEWLINE, Message, decode, encode
+from mizzen.serve.running.crashes import Board, seen
+from mizzen.serve.running.peers import NEWLINE, Message, decode, encode
 
 logger = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 if TYPE_CHECKING:
-    from mizzen.serve.metrics import Histogram
+    from mizzen.serve.observing.metrics import Histogram
     from mizzen.serve.served import Served
 
 

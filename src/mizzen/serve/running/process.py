@@ -21,25 +21,25 @@ from urllib.parse import quote
 import msgspec
 
 from mizzen.http.server import Limits
-from mizzen.serve import crashes
 from mizzen.serve.arguments import Arguments
-from mizzen.serve.binding import url
 from mizzen.serve.errors import ServeError
 from mizzen.serve.forwarding import config as forwarding
-from mizzen.serve.generation import GenerativeModel
+from mizzen.serve.generation.model import GenerativeModel
+from mizzen.serve.generation.relay import Relay
+from mizzen.serve.lanes.threads import raise_to, share
 from mizzen.serve.layouts.find import is_code
 from mizzen.serve.model import Servable
-from mizzen.serve.observing import Observer
-from mizzen.serve.peers import Peers
+from mizzen.serve.observing.observer import Observer
 from mizzen.serve.protocols.grpc.call import MessageLimits
-from mizzen.serve.relay import Relay
 from mizzen.serve.repository import Repository, Source
+from mizzen.serve.running import crashes
+from mizzen.serve.running.binding import url
+from mizzen.serve.running.peers import Peers
+from mizzen.serve.running.tls import Certificate
 from mizzen.serve.runtimes import registry
 from mizzen.serve.served import Served
 from mizzen.serve.server import ModelServer
 from mizzen.serve.spec import ModelSpec
-from mizzen.serve.threads import raise_to, share
-from mizzen.serve.tls import Certificate
 
 logger = logging.getLogger("mizzen.serve")
 
@@ -232,12 +232,12 @@ def _observers(arguments: Arguments) -> list[Observer]:
     """Whoever is told of each request: nobody, unless it was asked for."""
     found: list[Observer] = []
     if arguments.access_log != "off":
-        from mizzen.serve.accesslog import AccessLog, as_json, as_kserve
+        from mizzen.serve.observing.accesslog import AccessLog, as_json, as_kserve
 
         every = 1 if arguments.access_log == "full" else int(arguments.access_log)
         found.append(AccessLog(every, as_json if arguments.access_log_format == "json" else as_kserve))
     if any(name.startswith("OTEL_") for name in os.environ):
-        from mizzen.serve import tracing
+        from mizzen.serve.observing import tracing
 
         spans = tracing.from_environment(os.environ)
         if spans is not None:

@@ -11,10 +11,10 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
-from mizzen.serve import codecs, raw
-from mizzen.serve.blocks import BINARY_SIZE, Blocks
-from mizzen.serve.codecs import Infer
-from mizzen.serve.datatypes import name as datatype_name
+from mizzen.serve.codecs import bodies, raw
+from mizzen.serve.codecs.blocks import BINARY_SIZE, Blocks
+from mizzen.serve.codecs.bodies import Infer
+from mizzen.serve.codecs.datatypes import name as datatype_name
 from mizzen.serve.errors import InvalidInput
 from mizzen.serve.model import Parameters, Tensor
 
@@ -37,7 +37,7 @@ class _Response(Struct, gc=False):
     parameters: Parameters | UnsetType = UNSET
 
 
-_encode = msgspec.json.Encoder(enc_hook=codecs.plain_value).encode
+_encode = msgspec.json.Encoder(enc_hook=bodies.plain_value).encode
 
 
 def decode(body: bytes, length: bytes, model: str) -> Infer:
@@ -57,7 +57,7 @@ def decode(body: bytes, length: bytes, model: str) -> Infer:
         raise InvalidInput(f"Inference-Header-Content-Length is {end}, but the body has only {len(body)} bytes")
     whole = memoryview(body)
     blocks = Blocks(whole[end:])
-    request = codecs.decode_infer(whole[:end], model, blocks)
+    request = bodies.decode_infer(whole[:end], model, blocks)
     blocks.finish()
     return request
 
@@ -98,9 +98,9 @@ def encode(
             said = {**(tensor.parameters or {}), BINARY_SIZE: len(data)}
             told.append(_Output(tensor.name, tensor.array.shape, datatype_name(tensor.array.dtype) or "", said))
         else:
-            plain = codecs.output(tensor)
+            plain = bodies.output(tensor)
             told.append(_Output(plain.name, plain.shape, plain.datatype, plain.parameters or UNSET, plain.data))
     pieces[0] = _encode(
-        _Response(codecs.make_id() if request is None else request, model, version, told, parameters or UNSET)
+        _Response(bodies.make_id() if request is None else request, model, version, told, parameters or UNSET)
     )
     return len(pieces[0]), b"".join(pieces)

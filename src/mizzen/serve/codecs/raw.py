@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from mizzen.serve import datatypes
-from mizzen.serve.datatypes import NUMPY, Array, shaped
+from mizzen.serve.codecs import datatypes
+from mizzen.serve.codecs.datatypes import NUMPY, Array, shaped
 from mizzen.serve.errors import InferenceError, InvalidInput
 
 _LENGTH = struct.Struct("<I")

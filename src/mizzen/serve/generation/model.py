@@ -2,7 +2,7 @@
 
 A :class:`GenerativeModel` has one method, :meth:`~GenerativeModel.generate`, written as an asynchronous generator or as
 a plain one; the latter runs on a thread. How many run at once, who waits, and how chunks get from the thread to whoever
-sends them is :mod:`mizzen.serve.generation_lane`'s. Models that turn texts into vectors or scores are no generators:
+sends them is :mod:`mizzen.serve.generation.lane`'s. Models that turn texts into vectors or scores are no generators:
 :class:`Encoder` is a tensor model that the same protocol finds by its methods.
 """
 
@@ -20,9 +20,9 @@ from mizzen.serve.errors import DeadlineExceeded, InferenceError, InvalidInput
 from mizzen.serve.model import Array, Options, Servable, Tensor, TensorModel
 
 if TYPE_CHECKING:
-    from mizzen.serve.generation_lane import GenerationLane
-    from mizzen.serve.metrics import ModelMetrics
-    from mizzen.serve.scheduling import Scheduling
+    from mizzen.serve.generation.lane import GenerationLane
+    from mizzen.serve.lanes.scheduling import Scheduling
+    from mizzen.serve.observing.metrics import ModelMetrics
 
 # What a generative model may or may not do; a request for what it does not is refused.
 N, LOGPROBS, ECHO, TOKENS, SAMPLING = "n", "logprobs", "echo", "tokens", "sampling"
@@ -265,7 +265,7 @@ class GenerativeModel(Servable):
                 chunks.close()
 
     def open_lane(self, metrics: ModelMetrics, scheduling: Scheduling, stuck: Callable[[str], None]) -> GenerationLane:
-        from mizzen.serve.generation_lane import GenerationLane  # which knows this class
+        from mizzen.serve.generation.lane import GenerationLane  # which knows this class
 
         return GenerationLane(self, metrics, scheduling, stuck)
 

@@ -1,0 +1,1 @@
+"""What is told of requests: counts and durations, the access log, spans."""
