@@ -6,6 +6,8 @@ KSERVE := 0.21.0
 KSERVE_VENV := .venv-kserve
 MLSERVER := 1.7.1
 MLSERVER_VENV := .venv-mlserver
+# How many tests run at once. They mostly wait, so more than there are cores is no harm.
+TEST_PROCESSES ?= 4
 
 .PHONY: demo test lint bench kserve-env peer-envs clean help
 
@@ -38,7 +40,7 @@ demo: $(VENV)/.demo
 	@$(BIN)/python examples/iris/demo.py
 
 test: $(VENV)/.dev
-	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile $(PYTEST_ARGS)
 
 lint: $(VENV)/.dev
 	@$(BIN)/ruff check src tests bench examples scripts

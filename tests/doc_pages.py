@@ -15,6 +15,8 @@ Everything else is text to read. What differs from run to run (times, addresses,
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
 import os
 import re
@@ -24,6 +26,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -139,6 +142,17 @@ def agrees(printed: str, came_out: str) -> bool:
     return re.fullmatch(pattern, "".join(f"{line}\n" for line in masked(came_out))) is not None
 
 
+@contextlib.contextmanager
+def one_at_a_time() -> Iterator[None]:
+    """Programs on the pages listen on the ports that they are told to, so two pages cannot be followed at once."""
+    file = os.open(Path(tempfile.gettempdir()) / f"mizzen-pages-{os.getuid()}.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(file)
+
+
 class Reader:
     """Somebody who follows pages, in a home of their own.
 
@@ -167,6 +181,10 @@ class Reader:
     def follow(self, page: Path) -> None:
         """Do what a page says from its top to its end; stops at the first thing that is not as printed."""
         self._environment = dict(self._first_environment)
+        with one_at_a_time():
+            self._follow(page)
+
+    def _follow(self, page: Path) -> None:
         for block in blocks(page):
             if block.file:
                 file = self._folder / block.file

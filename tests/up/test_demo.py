@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,12 +14,19 @@ import pytest
 DEMO = Path(__file__).parents[2] / "examples" / "iris" / "demo.py"
 
 
-def test_the_demonstration_holds_and_leaves_nothing(tmp_path: Path) -> None:
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """Short, because sockets are made below it."""
+    with tempfile.TemporaryDirectory(prefix="mz-") as name:
+        yield Path(name)
+
+
+def test_the_demonstration_holds_and_leaves_nothing(folder: Path) -> None:
     pytest.importorskip("sklearn")
     environment = {name: value for name, value in os.environ.items() if not name.startswith("MIZZEN_")}
     ran = subprocess.run(
         [sys.executable, DEMO],
-        env=environment | {"HOME": str(tmp_path), "TMPDIR": str(tmp_path)},
+        env=environment | {"HOME": str(folder), "TMPDIR": str(folder)},
         capture_output=True,
         text=True,
         timeout=180,
@@ -31,4 +40,4 @@ def test_the_demonstration_holds_and_leaves_nothing(tmp_path: Path) -> None:
         "All of it held",
     ):
         assert part in ran.stdout
-    assert {entry.name for entry in tmp_path.iterdir()} <= {"mizzen-addresses"}
+    assert {entry.name for entry in folder.iterdir()} <= {"mizzen-addresses"}

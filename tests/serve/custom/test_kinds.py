@@ -25,6 +25,8 @@ class Times(TensorModel):
         return [Tensor("output-0", inputs[0].array * self.factor)]
 """
 
+LATER = TENSORS.replace("factor=2", "factor=10")
+
 TALK = """
 from mizzen.serve.generation.model import Chunk, GenerativeModel, Usage
 
@@ -72,7 +74,21 @@ async def test_it_runs_in_a_process_of_its_own_too(start, client, code):
 async def test_it_is_loaded_anew_when_its_file_changes(start, client, code):
     process = start("--model_dir", f"{code}/times.py:Times", "--http_port=0", "--host=127.0.0.1", "--reload")
     url = await process.url()
-    (code / "times.py").write_text(TENSORS.replace("factor=2", "factor=10"))
+    (code / "times.py").write_text(LATER)
+    body: object = None
+    for _ in range(600):
+        _, body = await ask(client, f"{url}/v1/models/model:predict", {"instances": [[1.0]]})
+        if body == {"predictions": [[10.0]]}:
+            break
+        await asyncio.sleep(0.05)
+    assert body == {"predictions": [[10.0]]}
+
+
+async def test_what_was_written_while_it_was_loaded_is_read_again(start, client, code):
+    late = TENSORS.replace("self.loaded = True", f"open({str(code / 'times.py')!r}, 'w').write({LATER!r})")
+    (code / "times.py").write_text(late)
+    process = start("--model_dir", f"{code}/times.py:Times", "--http_port=0", "--host=127.0.0.1", "--reload")
+    url = await process.url()
     body: object = None
     for _ in range(600):
         _, body = await ask(client, f"{url}/v1/models/model:predict", {"instances": [[1.0]]})

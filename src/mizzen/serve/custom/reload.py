@@ -23,13 +23,18 @@ INTERVAL = 0.2
 Stamp = dict[Path, tuple[int, int]]
 
 
-async def watch(repository: Repository, name: str, interval: float = INTERVAL) -> None:
-    """Keep a model as its files are, until cancelled. A model that has no files is left alone."""
+async def watch(repository: Repository, name: str, began: float, interval: float = INTERVAL) -> None:
+    """Keep a model as its files are, until cancelled. A model that has no files is left alone.
+
+    Args:
+        began: on :func:`time.perf_counter`, before any file was read. What was written since is read again.
+    """
     model = repository.get(name).model
     if not model.files:
         return
     files = set(model.files)
-    seen = await asyncio.to_thread(stamp, files)
+    read = time.time_ns() - int((time.perf_counter() - began) * 1e9)
+    seen = {file: told for file, told in (await asyncio.to_thread(stamp, files)).items() if told[0] < read}
     while True:
         await asyncio.sleep(interval)
         now = await asyncio.to_thread(stamp, files)

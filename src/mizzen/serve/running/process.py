@@ -210,7 +210,7 @@ class Process:
             if self._arguments.reload and is_code(self._arguments.model_dir or ""):
                 from mizzen.serve.custom import reload
 
-                background += [tasks.create_task(reload.watch(repository, name)) for name in repository.names]
+                background += [tasks.create_task(reload.watch(repository, name, start.began)) for name in repository.names]
             code = await ending
             for task in background:
                 task.cancel()
