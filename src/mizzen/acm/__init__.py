@@ -1,1 +1,1 @@
-"""Automation compositions, as ONAP's CLAMP has them: messages, definitions, the KServe participant, a compact runtime."""
+"""Automation compositions, as ONAP has them: messages, definitions, the KServe participant, a compact runtime."""
