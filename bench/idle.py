@@ -25,7 +25,7 @@ import processes
 import service
 from figures import Figure, Say
 from home import Home, new_home
-from mizzen.apis.serving.v1beta1 import INFERENCE_SERVICE
+from mizzen.apis.serving.v1beta1.inferenceservice import INFERENCE_SERVICE
 from startup import wait_warm
 
 CPU_LIMIT, FLUSH_LIMIT = 1.0, 6.0

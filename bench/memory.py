@@ -93,7 +93,7 @@ class Sample:
 
 async def _one_more(home: Home, before: Sample, services: int, settling: float) -> float:
     import service
-    from mizzen.apis.serving.v1beta1 import INFERENCE_SERVICE
+    from mizzen.apis.serving.v1beta1.inferenceservice import INFERENCE_SERVICE
 
     expected = service.train(home.models)
     async with service.client(home) as api:

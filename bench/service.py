@@ -13,7 +13,7 @@ from typing import Any
 
 from home import PATIENCE, Home
 from mizzen.apis.core import POD
-from mizzen.apis.serving.v1beta1 import INFERENCE_SERVICE
+from mizzen.apis.serving.v1beta1.inferenceservice import INFERENCE_SERVICE
 from mizzen.kube import config
 from mizzen.kube.client import Client
 

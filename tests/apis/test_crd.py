@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from mizzen.apis import networking, podspec
+from mizzen.apis import podspec
 from mizzen.apis.crd import crd
-from mizzen.apis.serving import v1alpha1, v1beta1
+from mizzen.apis.httproute import HTTP_ROUTE, HTTPRoute
+from mizzen.apis.serving import v1alpha1
+from mizzen.apis.serving.v1beta1.inferenceservice import INFERENCE_SERVICE, InferenceService
 
 REFERENCE = Path(__file__).parents[3] / "shared/data/crds"
 
@@ -51,7 +53,7 @@ def stricter(ours, theirs, path=""):
 
 
 CASES = [
-    (v1beta1.InferenceService, v1beta1.INFERENCE_SERVICE),
+    (InferenceService, INFERENCE_SERVICE),
     (v1alpha1.ServingRuntime, v1alpha1.SERVING_RUNTIME),
     (v1alpha1.ClusterServingRuntime, v1alpha1.CLUSTER_SERVING_RUNTIME),
 ]
@@ -84,7 +86,7 @@ def test_inline_structs_name_every_field_of_their_definition():
 
 
 def test_the_gateway_kinds_have_what_routes_need():
-    route = schema(crd(networking.HTTPRoute, networking.HTTP_ROUTE))
+    route = schema(crd(HTTPRoute, HTTP_ROUTE))
     rule = route["properties"]["spec"]["properties"]["rules"]["items"]["properties"]
     weight = rule["backendRefs"]["items"]["properties"]["weight"]
     assert weight.pop("description")

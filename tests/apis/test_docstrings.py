@@ -5,19 +5,21 @@ import re
 import msgspec
 import pytest
 
-from mizzen.apis import networking
 from mizzen.apis.crd import resource_schema
 from mizzen.apis.docstrings import attributes, summary
+from mizzen.apis.gateway import Gateway, GatewayClass
+from mizzen.apis.httproute import HTTPRoute
 from mizzen.apis.meta import Opt, Schema
-from mizzen.apis.serving import v1alpha1, v1beta1
+from mizzen.apis.serving import v1alpha1
+from mizzen.apis.serving.v1beta1.inferenceservice import InferenceService
 
 KINDS = [
-    v1beta1.InferenceService,
+    InferenceService,
     v1alpha1.ServingRuntime,
     v1alpha1.ClusterServingRuntime,
-    networking.GatewayClass,
-    networking.Gateway,
-    networking.HTTPRoute,
+    GatewayClass,
+    Gateway,
+    HTTPRoute,
 ]
 # Of all kinds the same, and the API server's to describe.
 SHARED = {"apiVersion", "kind", "metadata"}
@@ -47,7 +49,7 @@ def test_every_field_of_our_kinds_is_described(kind):
 
 
 def test_fields_are_told_under_the_names_of_the_manifest():
-    predictor = resource_schema(v1beta1.InferenceService)["properties"]["spec"]["properties"]["predictor"]["properties"]
+    predictor = resource_schema(InferenceService)["properties"]["spec"]["properties"]["predictor"]["properties"]
     assert "minReplicas" in predictor["maxReplicas"]["description"]
     assert "1 by default" in predictor["minReplicas"]["description"]
     assert predictor["canaryTrafficPercent"]["description"].endswith("not served yet.")

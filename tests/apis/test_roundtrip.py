@@ -8,13 +8,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import UNSET, inspect
 
-from mizzen.apis import apps, core, networking
+from mizzen.apis import apps, core, gateway, httproute, networking
 from mizzen.apis.meta import Object, given_or
 from mizzen.apis.meta import given as is_given
-from mizzen.apis.serving import v1alpha1, v1beta1
+from mizzen.apis.serving import v1alpha1
+from mizzen.apis.serving.v1beta1.component import PredictorSpec
+from mizzen.apis.serving.v1beta1.inferenceservice import InferenceService
+from mizzen.apis.serving.v1beta1.status import Address
 
 KINDS = [
-    v1beta1.InferenceService,
+    InferenceService,
     v1alpha1.ServingRuntime,
     v1alpha1.ClusterServingRuntime,
     apps.Deployment,
@@ -27,8 +30,8 @@ KINDS = [
     core.Secret,
     networking.Ingress,
     networking.EndpointSlice,
-    networking.HTTPRoute,
-    networking.Gateway,
+    httproute.HTTPRoute,
+    gateway.Gateway,
 ]
 TEXT = st.sampled_from(["", "a", "0"])
 ANY = st.recursive(
@@ -122,8 +125,8 @@ def test_given_tells_zero_from_absent(value, default, expected):
         (core.PodStatus, {"podIP": "127.2.0.1", "podIPs": [{"ip": "127.2.0.1"}], "hostIP": "127.0.0.1"}),
         (core.ServiceSpec, {"clusterIP": "None"}),
         (core.ContainerStatus, {"name": "c", "containerID": "mizzen://1", "imageID": "i"}),
-        (v1beta1.Address, {"CACerts": "pem"}),
-        (v1beta1.PredictorSpec, {"hostIPC": False, "hostPID": True, "setHostnameAsFQDN": False}),
+        (Address, {"CACerts": "pem"}),
+        (PredictorSpec, {"hostIPC": False, "hostPID": True, "setHostnameAsFQDN": False}),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import tracemalloc
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -181,6 +182,122 @@ async def test_dripping_a_head_does_not_buy_time(start, connect):
     task = asyncio.create_task(drip())
     assert (await raw.answer()).status == 408
     task.cancel()
+
+
+@pytest.mark.parametrize(
+    ("head", "piece"),
+    [
+        pytest.param(HEAD + "Content-Length: 1000000\r\n\r\n", "x", id="length"),
+        pytest.param(CHUNKED, "1\r\nx\r\n", id="chunks"),
+        pytest.param(CHUNKED + "100;", "extension", id="a chunk's extension"),
+    ],
+)
+async def test_dripping_a_body_does_not_buy_time_for_ever(start, connect, head, piece):
+    _, port = await start(ok, Limits(body_timeout=0.4))
+    raw = await connect(port)
+    raw.send(head)
+
+    async def drip() -> None:
+        while True:
+            raw.send(piece)
+            await asyncio.sleep(0.02)
+
+    task = asyncio.create_task(drip())
+    answer = await raw.answer()
+    assert answer.status == 408
+    assert "1024 a second are expected after the first 0.4 s" in json.loads(answer.body)["error"]
+    task.cancel()
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+async def test_a_body_may_take_its_time_as_long_as_it_comes(start, connect, streaming):
+    """A rate that is kept buys time; a streamed body is its handler's to end."""
+
+    async def read(exchange: Exchange) -> None:
+        exchange.respond(200, await exchange.stream.read_all())
+
+    def handler(exchange: Exchange) -> None:
+        if exchange.stream is None:
+            exchange.respond(200, exchange.body)
+        else:
+            exchange.spawn(read(exchange))
+
+    limits = Limits(body_timeout=0.4, body_rate=1e9 if streaming else 10)
+    _, port = await start(handler, limits, streaming=streaming)
+    raw = await connect(port)
+    raw.send(HEAD + "Content-Length: 60\r\n\r\n")
+    for _ in range(60):
+        raw.send("x")
+        await asyncio.sleep(0.02)
+    assert (await raw.answer()).body == b"x" * 60
+
+
+@pytest.mark.parametrize("before", ["", "GET /before HTTP/1.1\r\nHost: a\r\n\r\n"])
+@pytest.mark.parametrize(
+    ("begins", "goes_on"),
+    [
+        pytest.param("GET /x HTTP/1.1\r\nHost: a\r\nA: " + "b" * 12_000, "", id="field"),
+        pytest.param("GET /" + "x" * 12_000, "", id="target"),
+        pytest.param("GET /x HTTP/1.1\r\n" + "A: b\r\n" * 2_000, "", id="fields"),
+        # Neither piece alone is too large.
+        pytest.param("GET /x HTTP/1.1\r\nHost: a\r\nA: " + "b" * 7_000, "b" * 7_000 + "\r\n\r\n", id="two pieces"),
+    ],
+)
+async def test_a_head_that_is_too_large_and_not_complete(start, connect, before, begins, goes_on):
+    """It is said at once, not after a wait for the rest."""
+    _, port = await start(ok, Limits(head=10_000, head_timeout=600, linger=60))
+    raw = await connect(port)
+    raw.send(before + begins)
+    if before:
+        assert (await raw.answer()).status == 200
+    if goes_on:
+        await asyncio.sleep(0.05)
+        raw.send(goes_on)
+    answer = await raw.answer()
+    assert answer.status == 431
+    assert json.loads(answer.body)["error"] == "the request's header is larger than 10000 bytes"
+
+
+async def test_what_came_before_a_head_does_not_count_against_it(start, connect):
+    _, port = await start(ok, Limits(head=10_000))
+    raw = await connect(port)
+    large = HEAD + "Content-Length: 20000\r\n\r\n" + "x" * 20_000
+    for begun in ("GET", "GET /", "GET / HTTP/1.1\r\nHost: a\r\nA: " + "b" * 9_000):
+        raw.send(large + begun)
+        assert (await raw.answer()).status == 200
+        await asyncio.sleep(0.05)
+        raw.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n"[len(begun) :] if len(begun) < 10 else "\r\n\r\n")
+        assert (await raw.answer()).status == 200
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+def test_tiny_chunks_weigh_what_they_hold(streaming):
+    """Half a million chunks of two bytes: as bytes of their own they would weigh 28 times as much."""
+
+    async def run() -> tuple[int, bytes]:
+        kept: list[Exchange] = []
+        server = Server(kept.append, streaming=streaming)
+        connection = Connection(server)
+        connection.connection_made(Sink())
+        connection.data_received(CHUNKED.encode())
+        chunks = b"2\r\nab\r\n2\r\ncd\r\n" * 1000
+        for _ in range(25 if streaming else 250):  # of a stream no more is read than its reader takes
+            connection.data_received(chunks)
+        held, _ = tracemalloc.get_traced_memory()
+        connection.data_received(b"0\r\n\r\n")
+        body = kept[0].body or await kept[0].stream.read_all()
+        connection.connection_lost(None)
+        await server.close(0)
+        return held, body
+
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        held, body = asyncio.run(run())
+    finally:
+        tracemalloc.stop()
+    assert body == b"abcd" * (25_000 if streaming else 250_000)
+    assert held - before < len(body) * 1.5 + 200_000
 
 
 async def test_a_client_that_never_reads_is_let_go(start, connect, eventually):

@@ -8,7 +8,7 @@ where zero means something, use :func:`given`.
 
 from __future__ import annotations
 
-from typing import Any, TypeVar, Union
+from typing import Annotated, Any, TypeVar, Union
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -41,6 +41,8 @@ def field_schema(**keywords: Any) -> msgspec.Meta:
     """
     return msgspec.Meta(extra_json_schema=keywords)
 
+
+Int32 = Annotated[Opt[int], field_schema(format="int32")]
 
 ATOMIC_LIST = msgspec.Meta(extra_json_schema={"x-kubernetes-list-type": "atomic"})
 

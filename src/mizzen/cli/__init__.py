@@ -5,12 +5,12 @@ Each sub-command is imported when it is called, so that ``mizzen status`` does n
 
 from __future__ import annotations
 
-import importlib
 import sys
 
 import click
 
 from mizzen import __version__
+from mizzen.cli.lazy import LazyGroup
 from mizzen.errors import MizzenError
 
 # Command name: module and function, in the order in which --help lists them.
@@ -27,22 +27,11 @@ _COMMANDS = {
     "logs": "mizzen.cli.logs:logs",
     "predict": "mizzen.cli.predict:predict",
     "serve": "mizzen.cli.serve:serve",
+    "acm": "mizzen.cli.acm:acm",
 }
 
 
-class _Lazy(click.Group):
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(_COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in _COMMANDS:
-            return None
-        module, _, function = _COMMANDS[cmd_name].partition(":")
-        command: click.Command = getattr(importlib.import_module(module), function)
-        return command
-
-
-@click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=LazyGroup, commands_by_module=_COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="mizzen")
 def cli() -> None:
     """Serve machine-learning models from Kubernetes-style manifests, with or without a cluster."""

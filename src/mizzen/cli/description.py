@@ -9,7 +9,8 @@ import msgspec
 
 from mizzen.apis.core import POD
 from mizzen.apis.meta import ResourceDef
-from mizzen.apis.serving.v1beta1 import INFERENCE_SERVICE, FailureInfo, InferenceService, ModelStates
+from mizzen.apis.serving.v1beta1.inferenceservice import INFERENCE_SERVICE, InferenceService
+from mizzen.apis.serving.v1beta1.status import FailureInfo, ModelStates
 from mizzen.cli import example, output, pod_description
 from mizzen.cli.sections import age, conditions, events, indented
 from mizzen.kube.client import Client

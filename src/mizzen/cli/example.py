@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 import aiohttp
 import msgspec
 
-from mizzen.apis.serving.v1beta1 import InferenceService
+from mizzen.apis.serving.v1beta1.inferenceservice import InferenceService
 from mizzen.serve.example import Input, command
 
 _PATIENCE = 2.0

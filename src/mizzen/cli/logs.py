@@ -14,7 +14,7 @@ import msgspec
 from mizzen.apis.apps import DEPLOYMENT, REPLICA_SET
 from mizzen.apis.core import POD, Pod
 from mizzen.apis.meta import ResourceDef
-from mizzen.apis.serving.v1beta1 import INFERENCE_SERVICE
+from mizzen.apis.serving.v1beta1.inferenceservice import INFERENCE_SERVICE
 from mizzen.cli import connection
 from mizzen.errors import MizzenError
 from mizzen.kube.client import Client

@@ -13,7 +13,7 @@ import click
 import msgspec
 import orjson
 
-from mizzen.apis.serving.v1beta1 import INFERENCE_SERVICE, InferenceService
+from mizzen.apis.serving.v1beta1.inferenceservice import INFERENCE_SERVICE, InferenceService
 from mizzen.cli import connection, output
 from mizzen.errors import MizzenError
 from mizzen.kube.client import Client

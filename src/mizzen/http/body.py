@@ -8,10 +8,28 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, MutableSequence
 
 HIGH = 256 * 1024
 LOW = 64 * 1024
+
+# Pieces up to the one are joined, to pieces of about the other.
+_TINY = 1024
+_JOINED = 64 * 1024
+
+Piece = bytes | bytearray
+
+
+def gather(pieces: MutableSequence[Piece], piece: bytes) -> None:
+    """Add a piece to others. Tiny ones, which would weigh many times what they hold, are joined as they come."""
+    last = pieces[-1] if len(piece) <= _TINY else None
+    if type(last) is bytearray and len(last) < _JOINED:
+        last += piece
+    elif last is None or len(last) > _TINY:
+        pieces.append(piece)
+    else:
+        pieces[-1] = bytearray(last)
+        pieces[-1] += piece
 
 
 class Body:
@@ -31,14 +49,17 @@ class Body:
         self.resume = resume
         self.complete = False
         self._wanted = wanted
-        self._pieces: deque[bytes] = deque()
+        self._pieces: deque[Piece] = deque()
         self._size = 0
         self._paused = False
         self._error: BaseException | None = None
         self._waiter: asyncio.Future[None] | None = None
 
     def feed(self, piece: bytes) -> None:
-        self._pieces.append(piece)
+        if self._pieces:
+            gather(self._pieces, piece)
+        else:
+            self._pieces.append(piece)
         self._size += len(piece)
         if self._size > HIGH and not self._paused:
             self._paused = True
@@ -85,7 +106,7 @@ class Body:
         if self._paused and self._size <= LOW:
             self._paused = False
             self.resume()
-        return piece
+        return piece if type(piece) is bytes else bytes(piece)
 
     async def read_all(self) -> bytes:
         """The whole of what is left."""

@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any
 
 import httptools
 
-from mizzen.http.body import Body
+from mizzen.http.body import Body, Piece, gather
 from mizzen.http.errors import Malformed
 from mizzen.http.exchange1 import Http1Exchange
 from mizzen.http.headers import Headers
-from mizzen.http.rules import check_head, check_size, too_large, without_upgrade
+from mizzen.http.rules import check_head, check_size, head_too_large, too_large, without_upgrade
 
 if TYPE_CHECKING:
     from mizzen.http.server import Server
@@ -42,6 +42,7 @@ class Connection(asyncio.Protocol):
     """One client. Times are in the server's ticks (see :class:`mizzen.http.server.Server`)."""
 
     def __init__(self, server: Server) -> None:
+        # No more than 29 attributes: from the thirtieth on CPython finds all of them more slowly (7 % of a request).
         self.server = server
         self.write_paused = False
         self._handler = server.handler
@@ -66,7 +67,7 @@ class Connection(asyncio.Protocol):
         self._fed = 0
         self._feed = 0
         self._receiving: Http1Exchange | None = None
-        self._pieces: list[bytes] = []
+        self._pieces: list[Piece] = []
         self._size = 0
         self._hosts = 0
         self._length: int | None = None
@@ -112,6 +113,7 @@ class Connection(asyncio.Protocol):
         if self._deaf:
             return
         self._feed = len(data)
+        receiving = self._receiving
         try:
             self._parser.feed_data(data)  # type: ignore[union-attr]
         except httptools.HttpParserUpgrade as offer:
@@ -121,9 +123,11 @@ class Connection(asyncio.Protocol):
             self._refuse(error, data[:1])
             return
         if self._target:
-            self._watch_head(len(data))
+            self._watch_head(data)
         elif self._receiving is not None:
             self._since = self.server.ticks
+            if self._receiving is not receiving:
+                self._receiving.since = self._since
 
     def pause_writing(self) -> None:
         self.write_paused = True
@@ -165,6 +169,7 @@ class Connection(asyncio.Protocol):
         assert parser is not None
         target, self._target = self._target, b""
         headers, self._headers = self._headers, []
+        parted = self._heading
         self._heading = False
         if self._deaf:
             return
@@ -174,7 +179,7 @@ class Connection(asyncio.Protocol):
             self._without_upgrade = without_upgrade(method, target, version, headers)
             return
         limits = self._limits
-        if self._feed > limits.head:
+        if parted or self._feed > limits.head:
             check_size(target, headers, limits)
         if len(headers) > limits.fields or self._hosts != 1 or self._coding is not None or not modern:
             check_head(headers, version, self._hosts, self._coding, limits)
@@ -205,7 +210,11 @@ class Connection(asyncio.Protocol):
             if not exchange.answered:
                 exchange.stream.feed(piece)
             return
-        self._pieces.append(piece)
+        pieces = self._pieces
+        if pieces:
+            gather(pieces, piece)
+        else:
+            pieces.append(piece)
         self._size += len(piece)
         if self._size > self._limits.body:
             raise Malformed(413, too_large(self._limits.body))
@@ -227,20 +236,23 @@ class Connection(asyncio.Protocol):
             return
         pieces = self._pieces
         if pieces:
-            exchange.body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+            first = pieces[0]
+            exchange.body = first if len(pieces) == 1 and type(first) is bytes else b"".join(pieces)
             pieces.clear()
         self._open(exchange)
 
-    def _watch_head(self, size: int) -> None:
-        """A head came in more than one piece: it must neither grow nor last without end."""
-        if not self._heading:
+    def _watch_head(self, data: bytes) -> None:
+        """A head comes in more than one piece, of which this is one: it must neither grow nor last without end."""
+        if self._heading:
+            self._fed += len(data)
+        else:
             self._heading = True
-            self._fed = 0
             self._since = self.server.ticks
-            return
-        self._fed += size
+            # Before it there may be the end of the request before. Where a field reads like the target, less is
+            # counted than has come, never more.
+            self._fed = len(data) - max(0, data.rfind(b" " + self._target))
         if self._fed > self._limits.head:
-            self._refuse(Malformed(431, f"the request's header is larger than {self._limits.head} bytes"))
+            self._refuse(Malformed(431, head_too_large(self._limits.head)))
 
     def check_time(self, now: int) -> None:
         """Called once a tick: end the connection if whatever it is in the middle of lasts too long."""
@@ -261,8 +273,10 @@ class Connection(asyncio.Protocol):
             if waited > limits.head_timeout:
                 self._refuse(Malformed(408, f"the request's header took longer than {limits.head_timeout:g} s"))
         elif self._receiving is not None:
-            if waited > limits.body_timeout and not self._reasons:
-                self._refuse(Malformed(408, f"nothing of the request's body came for {limits.body_timeout:g} s"))
+            exchange = self._receiving
+            took = (now - exchange.since) * self.server.tick if exchange.stream is None else 0.0
+            if not self._reasons and (late := limits.body_late(waited, took, self._size)):
+                self._refuse(Malformed(408, late))
         elif not self._queue and waited > limits.keep_alive:
             self._transport.close()
 
@@ -427,6 +441,8 @@ class Connection(asyncio.Protocol):
             self._reasons &= ~reason
             if not self._reasons and not self._transport.is_closing():
                 self._since = self.server.ticks
+                if self._receiving is not None:
+                    self._receiving.since = self._since
                 self._transport.resume_reading()
 
     async def writable(self) -> None:

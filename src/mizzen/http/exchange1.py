@@ -18,9 +18,12 @@ class Http1Exchange(Exchange):
     """Attributes:
     keep_alive: whether the connection may be used again after this exchange.
     modern: whether the client speaks HTTP/1.1.
+    since: from when on the time of its body counts; set only of one that does not come at once.
     """
 
-    __slots__ = ("_connection", "_held", "keep_alive", "modern")
+    __slots__ = ("_connection", "_held", "keep_alive", "modern", "since")
+
+    since: int
 
     def __init__(
         self,

@@ -19,8 +19,8 @@ def check_size(target: bytes, headers: Headers, limits: Limits) -> None:
     """Raises:
     Malformed: target and fields together are too large.
     """
-    if len(target) + sum(len(name) + len(value) for name, value in headers) > limits.head:
-        raise Malformed(431, f"the request's header is larger than {limits.head} bytes")
+    if len(target) + sum(len(name) + len(value) + 4 for name, value in headers) > limits.head:
+        raise Malformed(431, head_too_large(limits.head))
 
 
 def check_head(headers: Headers, version: str, hosts: int, coding: bytes | None, limits: Limits) -> None:
@@ -42,6 +42,10 @@ def check_head(headers: Headers, version: str, hosts: int, coding: bytes | None,
         raise Malformed(400, f"a request must have one host field, this one has {hosts}")
     if coding is not None and (version == "1.0" or coding.strip().lower() != b"chunked"):
         raise Malformed(400, "the only transfer-encoding taken here is chunked, in HTTP/1.1")
+
+
+def head_too_large(limit: int) -> str:
+    return f"the request's header is larger than {limit} bytes"
 
 
 def too_large(limit: int) -> str:

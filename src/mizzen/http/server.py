@@ -49,6 +49,8 @@ class Limits:
         head_timeout: from a head's first byte to its last.
         body_timeout: between two pieces of a body. One that HTTP/2 streams may be silent for longer, if its client is
             alive.
+        body_rate: bytes a second, by which the time for a whole body grows from ``body_timeout`` on with what has come
+            of it. Streamed bodies are their handlers' to end.
         write_timeout: for which a client may take nothing of what is written to it.
         keep_alive: between requests.
         linger: for which a closed connection waits for the client to close too, and for which the rest of a request
@@ -68,6 +70,7 @@ class Limits:
     pipelined: int = 64
     head_timeout: float = 10.0
     body_timeout: float = 30.0
+    body_rate: float = 1024.0
     write_timeout: float = 60.0
     keep_alive: float = 65.0
     linger: float = 2.0
@@ -81,6 +84,23 @@ class Limits:
     @property
     def shortest(self) -> float:
         return min(self.head_timeout, self.body_timeout, self.write_timeout, self.keep_alive, self.linger)
+
+    def body_late(self, silent: float, took: float, size: int) -> str:
+        """Why a body that is not complete is given up; empty if it may go on.
+
+        Args:
+            silent: seconds since something came of it.
+            took: seconds since it began; of one that is streamed, 0.
+            size: bytes that have come.
+        """
+        if silent > self.body_timeout:
+            return f"nothing of the request's body came for {self.body_timeout:g} s"
+        if took > self.body_timeout + size / self.body_rate:
+            return (
+                f"only {size} bytes of the request's body came in {took:.0f} s; "
+                f"{self.body_rate:g} a second are expected after the first {self.body_timeout:g} s"
+            )
+        return ""
 
 
 def json_refusal(status: int, message: str) -> tuple[bytes, bytes]:

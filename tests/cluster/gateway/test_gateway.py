@@ -20,11 +20,13 @@ from gateway_objects import (
     service_body,
     slice_body,
 )
-from mizzen.apis import networking
+from mizzen.apis import gateway, httproute
 from mizzen.apis.apiextensions import CUSTOM_RESOURCE_DEFINITION
 from mizzen.apis.core import SERVICE
 from mizzen.apis.crd import crd
-from mizzen.apis.networking import ENDPOINT_SLICE, GATEWAY, GATEWAY_CLASS, HTTP_ROUTE, INGRESS
+from mizzen.apis.gateway import GATEWAY, GATEWAY_CLASS
+from mizzen.apis.httproute import HTTP_ROUTE
+from mizzen.apis.networking import ENDPOINT_SLICE, INGRESS
 from mizzen.cluster.gateway.attachment import CONTROLLER
 from mizzen.cluster.gateway.gateway import GatewayConfig, run
 from mizzen.http.server import Server
@@ -74,9 +76,9 @@ class Installation:
 
     async def install_gateway_api(self):
         for kind, definition in (
-            (networking.GatewayClass, GATEWAY_CLASS),
-            (networking.Gateway, GATEWAY),
-            (networking.HTTPRoute, HTTP_ROUTE),
+            (gateway.GatewayClass, GATEWAY_CLASS),
+            (gateway.Gateway, GATEWAY),
+            (httproute.HTTPRoute, HTTP_ROUTE),
         ):
             await self.client.create(CUSTOM_RESOURCE_DEFINITION, crd(kind, definition))
         body = {

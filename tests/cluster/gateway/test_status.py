@@ -136,7 +136,9 @@ def test_a_gateway_without_a_listener_that_can_be_served():
 
 def test_what_is_said_can_be_read_as_the_types_have_it():
     """The API checks it against a schema that is made from these types."""
-    from mizzen.apis.networking import GatewayClassStatus, GatewayStatus, HTTPRouteStatus, IngressStatus
+    from mizzen.apis.gateway import GatewayClassStatus, GatewayStatus
+    from mizzen.apis.httproute import HTTPRouteStatus
+    from mizzen.apis.networking import IngressStatus
 
     route = http_route("r", {"backendRefs": [ref("iris")]})
     msgspec.convert({"parents": said(route, [attached(route)])}, HTTPRouteStatus)

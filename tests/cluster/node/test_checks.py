@@ -14,6 +14,8 @@ import h2.config
 import h2.connection
 import h2.events
 import pytest
+from hpack import Encoder
+from hyperframe.frame import DataFrame, Frame, GoAwayFrame, HeadersFrame, RstStreamFrame, SettingsFrame
 
 from mizzen.cluster.apiserver.auth import ensure_credentials, server_context
 from mizzen.cluster.node import checks, hooks
@@ -194,6 +196,29 @@ def health(status: bytes, *, code: str | None = "0", http: str = "200") -> Handl
     return handle
 
 
+def telling(*frames: Frame) -> Handler:
+    """An HTTP/2 server that says this to the first call, whatever it is."""
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(SettingsFrame(0).serialize())
+        asked = b""
+        while b"grpc.health" not in asked:
+            asked += await reader.read(65536)
+        for frame in frames:
+            writer.write(frame.serialize())
+        while await reader.read(65536):
+            pass
+
+    return handle
+
+
+def head(*fields: tuple[str, str], flags: tuple[str, ...] = ("END_HEADERS",)) -> Frame:
+    return HeadersFrame(1, data=Encoder().encode([(":status", "200"), *fields]), flags=flags)
+
+
+ENDLESS = [DataFrame(1, data=bytes(16 * 1024))] * 5
+
+
 @pytest.mark.parametrize(
     ("server", "service", "ok", "said"),
     [
@@ -208,7 +233,19 @@ def health(status: bytes, *, code: str | None = "0", http: str = "200") -> Handl
         (health(b"", code=None, http="404"), "", False, "does not speak gRPC: HTTP status 404"),
         (health(b"", code=None), "", False, "answer is empty"),
         (answering(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n"), "", False, "does not speak gRPC"),
+        (answering(b"SSH-2.0-OpenSSH\r\n", stay=True), "", False, "its first words are not those of HTTP/2"),
         (answering(b""), "", False, "closed the connection before it answered"),
+        (telling(RstStreamFrame(1, error_code=8)), "", False, "broke the call off (HTTP/2 error 8)"),
+        (telling(GoAwayFrame(0, last_stream_id=0)), "", False, "did not take the call: the server goes away"),
+        (telling(head(), *ENDLESS), "", False, "answer is too large for a health check"),
+        (telling(head(), DataFrame(1, data=b"\1\0\0\0\2\x08\1", flags=["END_STREAM"])), "", False, "compressed"),
+        (telling(HeadersFrame(1, data=b"\x80", flags=["END_HEADERS"])), "", False, "does not speak gRPC: the server"),
+        (
+            telling(head(("grpc-status", "14"), ("grpc-message", "gone%20away"), flags=("END_HEADERS", "END_STREAM"))),
+            "",
+            False,
+            "gRPC status 14: gone away",
+        ),
     ],
 )
 async def test_grpc(server: Handler, service: str, ok: bool, said: str) -> None:

@@ -62,11 +62,14 @@ async def test_a_model_answers(either: World, model: Path) -> None:
     await either.run("step", container, **spec)
     pod = await either.ready("step")
     assert await predict(pod) == (200, {"predictions": [0, 1]})
-    os.kill(either.pid(pod, "kserve-container"), signal.SIGKILL)
+    killed = either.pid(pod, "kserve-container")
+    os.kill(killed, signal.SIGKILL)
     pod = await either.until(
         "step", lambda pod: status_of(pod, "kserve-container")["restartCount"] == 1 and is_ready(pod)
     )
     assert await predict(pod) == (200, {"predictions": [0, 1]})
+    log = await either.says("step", "the server before this one", container="kserve-container")
+    assert f"(process {killed}) was killed while no model was at work" in log
 
 
 async def test_a_zygote_that_is_killed_is_started_again(node: World, model: Path) -> None:

@@ -21,7 +21,7 @@ from inference_objects import (
 from mizzen.apis.core import POD
 from mizzen.apis.meta import ResourceDef
 from mizzen.apis.serving.v1alpha1 import CLUSTER_SERVING_RUNTIME, SERVING_RUNTIME
-from mizzen.apis.serving.v1beta1 import INFERENCE_SERVICE
+from mizzen.apis.serving.v1beta1.inferenceservice import INFERENCE_SERVICE
 from mizzen.control.inference.admission import ADMITTERS
 from mizzen.control.inference.config import MODE_ANNOTATION
 from mizzen.control.inference.storage import SOURCE_ANNOTATION

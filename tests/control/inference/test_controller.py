@@ -11,7 +11,7 @@ import pytest
 from inference_objects import custom, model, model_format, runtime_manifest
 from inference_world import DEPLOYMENT, INFERENCE_SERVICE, INGRESS, SERVICE, World, condition, world
 from mizzen.apis.core import CONFIG_MAP, POD
-from mizzen.apis.networking import HTTP_ROUTE
+from mizzen.apis.httproute import HTTP_ROUTE
 from mizzen.apis.serving.v1alpha1 import CLUSTER_SERVING_RUNTIME, SERVING_RUNTIME
 from mizzen.control.inference import controller
 from mizzen.kube.admission import AdmissionResponse, Admitter

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inference_objects import custom, manifest, model
-from mizzen.apis.serving.v1beta1 import FRAMEWORKS
+from mizzen.apis.serving.v1beta1.model import FRAMEWORKS
 from mizzen.control.inference.config import MODE_ANNOTATION, Config, parse_config
 from mizzen.control.inference.defaults import defaulted
 

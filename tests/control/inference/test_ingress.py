@@ -9,7 +9,8 @@ import msgspec
 import pytest
 
 from inference_objects import custom, isvc, model, runtime
-from mizzen.apis.networking import HTTPRoute, Ingress
+from mizzen.apis.httproute import HTTPRoute
+from mizzen.apis.networking import Ingress
 from mizzen.control.inference import ingress
 from mizzen.control.inference.config import Config, parse_config
 from mizzen.control.inference.ingress import IngressError, host, is_internal, route_problem, url

@@ -152,7 +152,7 @@ def test_kserves_own_runtimes_are_stored_together_unchanged():
 
 
 def test_schemas_are_made_anew_for_each_caller():
-    from mizzen.apis.networking import HTTPRoute
+    from mizzen.apis.httproute import HTTPRoute
 
     resource_schema(HTTPRoute)["properties"].clear()
     assert resource_schema(HTTPRoute)["properties"]

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from inference_objects import SHARED, custom, isvc, manifest, model, model_format, runtime, shipped_by_kserve, typed
 from mizzen.apis.serving.v1alpha1 import ClusterServingRuntime
-from mizzen.apis.serving.v1beta1 import FRAMEWORKS
+from mizzen.apis.serving.v1beta1.model import FRAMEWORKS
 from mizzen.control.inference.config import Config, parse_config
 from mizzen.control.inference.defaults import defaulted
 from mizzen.control.inference.runtimes import SelectionError, select

@@ -26,9 +26,10 @@ from inference_objects import (
     runtime,
 )
 from mizzen.apis.core import Service
+from mizzen.apis.httproute import HTTPRoute
 from mizzen.apis.merge import json_merge, json_merge_diff
-from mizzen.apis.networking import HTTPRoute, Ingress
-from mizzen.apis.serving.v1beta1 import InferenceServiceStatus
+from mizzen.apis.networking import Ingress
+from mizzen.apis.serving.v1beta1.status import InferenceServiceStatus
 from mizzen.control.inference.config import Config, parse_config
 from mizzen.control.inference.runtimes import Selected, select
 from mizzen.control.inference.status import Observed, Problem, compute, is_available, stopped

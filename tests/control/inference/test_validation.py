@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from inference_objects import custom, isvc, manifest, model, typed
-from mizzen.apis.serving.v1beta1 import FRAMEWORKS
+from mizzen.apis.serving.v1beta1.model import FRAMEWORKS
 from mizzen.control.inference.config import MODE_ANNOTATION
 from mizzen.control.inference.validation import Refusal, validate
 

@@ -253,7 +253,8 @@ async def test_a_body_that_does_not_come_is_refused_alone(serve, peer):
 
 async def test_a_large_frame_may_come_slowly(serve, peer):
     """As long as it comes: each byte buys time."""
-    server, port = await serve(lambda exchange: exchange.respond(200, exchange.body), Limits(body_timeout=5))
+    limits = Limits(body_timeout=5, body_rate=0.5)
+    server, port = await serve(lambda exchange: exchange.respond(200, exchange.body), limits)
     client = await peer(port)
     client.request(1, end=False)
     await client.settled()
@@ -266,6 +267,52 @@ async def test_a_large_frame_may_come_slowly(serve, peer):
         for connection in list(server._connections):
             connection.check_time(server.ticks)
     assert (await client.answer(1)).body == b"x" * 16
+
+
+async def test_dripping_a_body_does_not_buy_time_for_ever(serve, peer):
+    _, port = await serve(ok, Limits(body_timeout=0.4))
+    client = await peer(port)
+    client.request(1, end=False)
+
+    async def drip() -> None:
+        while True:
+            client.data(1, b"x", end=False)
+            await asyncio.sleep(0.02)
+
+    task = asyncio.create_task(drip())
+    answer = await client.answer(1)
+    assert answer.status == 408
+    assert b"1024 a second are expected after the first 0.4 s" in answer.body
+    task.cancel()
+
+
+async def test_a_body_that_waits_its_turn_is_not_late(serve, peer, eventually):
+    """Two bodies come to more than may be held, so the later one waits; its time counts anew when it may go on."""
+    server, port = await serve(lambda exchange: exchange.respond(200, b"%d" % len(exchange.body)), Limits(body=100_000))
+    client = await peer(port)
+    await client.settled()
+    server._timer.cancel()  # here time is what the test says
+    [connection] = server._connections
+
+    def pass_time(seconds: float) -> None:
+        for _ in range(int(seconds / server.tick)):
+            server.ticks += 1
+            connection.heard = server.ticks
+            connection.check_time(server.ticks)
+
+    for stream in (1, 3):
+        client.request(stream, end=False)
+    for stream in (1, 3) * 4:
+        client.data(stream, bytes(15_000), end=False)
+    await eventually(lambda: 3 in connection.streams and connection._intake.waits(connection.streams[3]))
+    for _ in range(4):  # 60,000 bytes have come of the first: it has 88 s, if it is never silent for long
+        pass_time(20)
+        connection.streams[1].since = server.ticks
+    client.data(1, bytes(1))
+    assert (await client.answer(1)).body == b"60001"
+    pass_time(25)
+    client.data(3, bytes(1))
+    assert (await client.answer(3)).body == b"60001"
 
 
 async def test_a_frame_that_stops_in_the_middle(serve, peer):

@@ -146,6 +146,32 @@ async def test_half_floats_come_and_go_as_blocks_only(serving):
     assert blocks == {"y": np.array([1.5], np.float16).tobytes()}
 
 
+@pytest.mark.parametrize("count", [1, 100_000])
+@pytest.mark.parametrize("how", ["a block", "base64"])
+async def test_bytes_that_json_cannot_give_back_are_told_to_who_sent_them(serving, echo, how, count):
+    ask = await serving(echo)
+    if how == "a block":
+        body, headers = request(tensor(np.array([b"fine", b"\xff\0"] * count, object)))
+    else:
+        text = {"content_type": "base64"}
+        x = {"name": "x", "shape": [2 * count], "datatype": "BYTES", "data": ["", "/wA="] * count, "parameters": text}
+        body, headers = json.dumps({"inputs": [x]}).encode(), {}
+    answer = await ask("POST", "/v2/models/m/infer", body, headers)
+    assert (answer.status, answer.error) == (
+        400,
+        "output 'x' gives back bytes of input 'x' that are not UTF-8, which JSON cannot carry: ask for raw blocks, by "
+        '"parameters": {"binary_data_output": true}, or send base64',
+    )
+
+
+async def test_bytes_that_a_model_made_are_its_own_fault(serving):
+    ask = await serving(Answers(Tensor("y", np.array([b"\xff\0"], object))))
+    for sent in (b"\xff", b"\0", b"text"):
+        answer = await ask("POST", "/v2/models/m/infer", *request(tensor(np.array([sent], object))))
+        assert answer.status == 500
+        assert answer.error.startswith("output 'y' holds bytes that are not UTF-8, which JSON cannot carry; the param")
+
+
 async def test_a_megabyte_is_not_copied_on_its_way_in(serving, echo):
     ask = await serving(echo)
     array = np.random.default_rng(3).standard_normal((512, 512)).astype(np.float32)

@@ -60,7 +60,11 @@ async def test_what_is_no_base64_is_400(serving, echo):
     [
         ([{"image": [[1, 2], [3, 4]], "size": 5}], [[[1, 2], [3, 4]]], [5]),
         ([{"image": [[1, 2], [3, 4]], "size": 5}] * 2, [[[1, 2], [3, 4]]] * 2, [5, 5]),
-        ([[{"image": [[1, 2], [3, 4]], "size": 5}], [{"image": [[1, 2], [3, 4]]}]], [[[1, 2], [3, 4]]] * 2, [5, None]),
+        (
+            [[{"image": [[1, 2], [3, 4]], "size": 5}], [{"image": [[1, 2], [3, 4]], "size": 6}]],
+            [[[1, 2], [3, 4]]] * 2,
+            [5, 6],
+        ),
         ([{"image": [[[1, 2], [3, 4]]] * 3, "size": [5, 6, 7]}], [[[1, 2], [3, 4]]] * 3, [5, 6, 7]),
     ],
 )
@@ -70,6 +74,50 @@ async def test_rows_of_a_model_with_several_inputs(serving, record, image, size)
     answer = await ask("POST", PATH, {"instances": record})
     assert [(one.name, one.array.tolist()) for one in model.seen[0]] == [("image", image), ("size", size)]
     assert answer.json["predictions"][0] == {"image": image[0], "size": size[0]}
+
+
+NAN = float("nan")
+
+
+@pytest.mark.parametrize(
+    ("rows", "column"),
+    [
+        ([{"a": 1}, {"a": None}], [1.0, NAN]),
+        ([{"a": None}, {"a": 1.5}], [NAN, 1.5]),
+        ([[{"a": 1, "b": 2}], [{"b": 3}]], [1.0, NAN]),
+        ([{"a": [1, None, 3]}], [1.0, NAN, 3.0]),
+        # As they are: what a DataFrame would not make numbers of either.
+        ([{"a": "x"}, {"a": None}], ["x", None]),
+        ([{"a": True}, {"a": None}], [True, None]),
+        ([{"a": None}], [None]),
+    ],
+)
+async def test_a_null_among_the_numbers_of_a_column_is_nan(serving, echo, rows, column):
+    ask = await serving(echo)
+    answer = await ask("POST", PATH, {"instances": rows})
+    found = echo.seen[0][0].array
+    assert (found.dtype == np.float64) is any(value is NAN for value in column)
+    np.testing.assert_array_equal(found, np.array(column, found.dtype))
+    told = [record["a"] if isinstance(record, dict) else record for record in answer.json["predictions"]]
+    assert told == [None if value is NAN else value for value in column]
+
+
+@pytest.mark.parametrize(
+    ("datatype", "shape", "value", "found"),
+    [
+        ("FP32", [-1, 1], None, [NAN]),
+        ("INT64", [-1], None, [NAN]),
+        ("FP32", [-1, 2], [1, None], [[1, NAN]]),
+        ("FP32", [-1, 2], [None, None], [[NAN, NAN]]),
+    ],
+)
+async def test_nulls_alone_are_numbers_if_the_model_takes_numbers(serving, datatype, shape, value, found):
+    model = Echo(inputs=[TensorMetadata("a", datatype, shape), TensorMetadata("name", "BYTES", [-1])])
+    ask = await serving(model)
+    await ask("POST", PATH, {"instances": [{"a": value, "name": None}]})
+    a, name = model.seen[0]
+    np.testing.assert_array_equal(a.array, np.array(found))
+    assert name.array.tolist() == [None]
 
 
 async def test_rows_of_several_inputs_that_are_ragged(serving):

@@ -62,9 +62,21 @@ SLOW = {
     "half a head": (POST + b"X-Slow: ", b"408"),
     "half a body": (POST + b"Content-Length: 100\r\n\r\n" + BODY, b"408"),
     "half a chunk": (POST + b"Transfer-Encoding: chunked\r\n\r\n64\r\n" + BODY, b"408"),
+    "a body that drips": (POST + b"Content-Length: 10000\r\n\r\n" + BODY, b"408"),
+    "a chunk that drips": (POST + b"Transfer-Encoding: chunked\r\n\r\n2710\r\n" + BODY, b"408"),
     "half of HTTP/2's preface": (PREFACE[:15], None),
     "half a frame": (BEGIN2 + head2().serialize()[:12], b""),
     "half a body over HTTP/2": (BEGIN2 + head2().serialize() + DataFrame(1, data=BODY).serialize(), b"408"),
+    "a body over HTTP/2 that drips": (
+        BEGIN2 + head2().serialize() + DataFrame(1, data=bytes(10_000)).serialize()[:20],
+        b"408",
+    ),
+    "a message over gRPC that drips": (
+        BEGIN2
+        + head2(("content-type", "application/grpc"), path="/inference.GRPCInferenceService/ModelInfer").serialize()
+        + DataFrame(1, data=b"\0\0\0\1\0" + bytes(10_000)).serialize()[:20],
+        b"",
+    ),
     "half a message over gRPC": (
         BEGIN2
         + head2(("content-type", "application/grpc"), path="/inference.GRPCInferenceService/ModelInfer").serialize()
@@ -97,8 +109,10 @@ async def test_slow_clients_are_ended_and_keep_nobody_waiting(impatient: Server)
             dripping.cancel()
             writer.close()
 
-    # A byte now and then buys a head no time. It does buy a body some, so bodies stop.
-    clients = [(what, kind.endswith(("line", "head", "preface", "frame"))) for kind, (what, _) in SLOW.items()] * 12
+    # A byte now and then buys a head no time, and a body little.
+    clients = [
+        (what, kind.endswith(("line", "head", "preface", "frame", "drips"))) for kind, (what, _) in SLOW.items()
+    ] * 12
     waiting = [asyncio.create_task(slow(*client)) for client in clients]
     answered = 0
     while not all(task.done() for task in waiting):

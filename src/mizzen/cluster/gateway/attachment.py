@@ -11,8 +11,9 @@ from typing import Any
 
 import msgspec
 
+from mizzen.apis.gateway import GATEWAY, Gateway, Listener
+from mizzen.apis.httproute import HTTP_ROUTE, HTTPRoute, ParentReference
 from mizzen.apis.meta import given, given_or
-from mizzen.apis.networking import GATEWAY, HTTP_ROUTE, Gateway, HTTPRoute, Listener, ParentReference
 from mizzen.kube.selectors import SelectorError, from_typed
 
 CONTROLLER = "mizzen.internal/gateway"

@@ -10,8 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from mizzen.apis.meta import given, given_or
-from mizzen.apis.networking import (
+from mizzen.apis.httproute import (
     HTTP_ROUTE,
     BackendRef,
     HeaderMatch,
@@ -24,6 +23,7 @@ from mizzen.apis.networking import (
     RouteRule,
     RouteTimeouts,
 )
+from mizzen.apis.meta import given, given_or
 from mizzen.cluster.gateway.action import Action, Backend, HeaderEdits, PathEdit, Redirect, Rewrite, Target
 from mizzen.cluster.gateway.condition import Condition, FieldMatch, PathType
 from mizzen.cluster.gateway.errors import Unsupported

@@ -9,8 +9,10 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+from mizzen.apis.gateway import GATEWAY, GATEWAY_CLASS, Gateway, GatewayClass
+from mizzen.apis.httproute import HTTP_ROUTE, HTTPRoute
 from mizzen.apis.meta import ResourceDef, given
-from mizzen.apis.networking import GATEWAY, GATEWAY_CLASS, HTTP_ROUTE, INGRESS, Gateway, GatewayClass, HTTPRoute
+from mizzen.apis.networking import INGRESS
 from mizzen.cluster.gateway import status
 from mizzen.cluster.gateway.attachment import CONTROLLER
 from mizzen.cluster.gateway.endpoints import Endpoints

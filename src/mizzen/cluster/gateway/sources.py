@@ -13,20 +13,10 @@ from typing import Any, TypeVar
 
 from mizzen.apis.apiextensions import CUSTOM_RESOURCE_DEFINITION
 from mizzen.apis.core import NAMESPACE, SERVICE, Service
+from mizzen.apis.gateway import GATEWAY, GATEWAY_CLASS, Gateway, GatewayClass
+from mizzen.apis.httproute import HTTP_ROUTE, HTTPRoute
 from mizzen.apis.meta import Object
-from mizzen.apis.networking import (
-    ENDPOINT_SLICE,
-    GATEWAY,
-    GATEWAY_CLASS,
-    HTTP_ROUTE,
-    INGRESS,
-    SERVICE_NAME_LABEL,
-    EndpointSlice,
-    Gateway,
-    GatewayClass,
-    HTTPRoute,
-    Ingress,
-)
+from mizzen.apis.networking import ENDPOINT_SLICE, INGRESS, SERVICE_NAME_LABEL, EndpointSlice, Ingress
 from mizzen.cluster.gateway.attachment import CONTROLLER, Attachment, Gateways
 from mizzen.cluster.gateway.endpoints import Endpoints
 from mizzen.cluster.gateway.errors import Unsupported

@@ -12,8 +12,9 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from mizzen.apis.gateway import Gateway, Listener
+from mizzen.apis.httproute import HTTP_ROUTE, HTTPRoute
 from mizzen.apis.meta import given
-from mizzen.apis.networking import HTTP_ROUTE, Gateway, HTTPRoute, Listener
 from mizzen.cluster.gateway.action import Backend
 from mizzen.cluster.gateway.attachment import CONTROLLER, Attachment, listener_problem, supports_routes
 from mizzen.cluster.gateway.httproute import backend_problem

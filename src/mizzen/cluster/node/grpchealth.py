@@ -1,27 +1,27 @@
-"""One call of ``grpc.health.v1.Health/Check``: as much of gRPC as a probe needs, on ``h2``.
+"""One call of ``grpc.health.v1.Health/Check``: as much of gRPC as a probe needs, over our own HTTP/2.
 
-The two messages are one field each, so they are written and read here instead of by generated code.
+The connection is the call's own, since a probe is to find out whether the server takes connections. The two messages
+are one field each, so they are written and read here instead of by generated code.
 """
 
 from __future__ import annotations
 
 import asyncio
 import struct
+from collections.abc import Mapping
+from urllib.parse import unquote
 
-import h2.config
-import h2.connection
-import h2.errors
-import h2.events
-import h2.exceptions
+from mizzen.http.errors import ConnectFailed, HttpError, Malformed, Reset
+from mizzen.http.headers import Headers
+from mizzen.http.http2.blocks import encode_fields
+from mizzen.http.http2.call import Call
+from mizzen.http.http2.upstream import Http2Upstream
 
-_PATH = "/grpc.health.v1.Health/Check"
+_PATH = b"/grpc.health.v1.Health/Check"
 _STATUSES = {0: "UNKNOWN", 1: "SERVING", 2: "NOT_SERVING", 3: "SERVICE_UNKNOWN"}
 _SERVING = 1
 _UNIMPLEMENTED = "12"
-# The place of a frame's type in its header, and the type of the frame with which every HTTP/2 server begins.
-_TYPE, _SETTINGS = 3, 4
 _LARGEST = 64 * 1024
-_BLOCK = 16 * 1024
 
 
 class Unhealthy(Exception):
@@ -35,89 +35,75 @@ async def check(host: str, port: int, service: str, timeout: float) -> None:
         Unhealthy: it says no, or nothing that is gRPC.
         OSError: there is no connection.
     """
-    reader, writer = await asyncio.open_connection(host, port)
+    loop = asyncio.get_running_loop()
+    _, upstream = await loop.create_connection(lambda: Http2Upstream(_nothing, _nothing), host, port)
     try:
-        call = _Call(f"{host}:{port}", service, timeout)
-        writer.write(call.start())
-        while not call.done:
-            data = await reader.read(_BLOCK)
-            if not data:
-                raise Unhealthy("the server closed the connection before it answered")
-            writer.write(call.receive(data))
-        call.verdict()
-    except h2.exceptions.ProtocolError as error:
-        raise Unhealthy(f"the server does not speak gRPC: {error}") from error
+        async with upstream.call(b"POST", _head(f"{host}:{port}", timeout), _framed(_field(service))) as call:
+            answer = await _answer(call)
+            _judge(call.status, dict(call.headers + call.trailers), answer)
+    except HttpError as error:
+        raise Unhealthy(_words(error, upstream)) from error
     finally:
-        writer.close()
+        upstream.close()
 
 
-class _Call:
-    """The protocol of one call, without its socket."""
+def _nothing(_: object) -> None:
+    """Nobody else waits for the connection."""
 
-    def __init__(self, authority: str, service: str, timeout: float) -> None:
-        self.done = False
-        self._is_http2 = False
-        self._authority = authority
-        self._timeout = timeout
-        self._request = _framed(_field(service))
-        self._answer = b""
-        self._headers: dict[str, str] = {}
-        self._connection = h2.connection.H2Connection(h2.config.H2Configuration(header_encoding="utf-8"))
 
-    def start(self) -> bytes:
-        connection = self._connection
-        connection.initiate_connection()
-        stream = connection.get_next_available_stream_id()
-        connection.send_headers(
-            stream,
-            [
-                (":method", "POST"),
-                (":scheme", "http"),
-                (":path", _PATH),
-                (":authority", self._authority),
-                ("te", "trailers"),
-                ("content-type", "application/grpc"),
-                ("user-agent", "kube-probe/mizzen"),
-                ("grpc-timeout", f"{max(1, int(self._timeout * 1000))}m"),
-            ],
-        )
-        connection.send_data(stream, self._request, end_stream=True)
-        return connection.data_to_send()
+def _head(authority: str, timeout: float) -> bytes:
+    fields: Headers = [
+        (b":method", b"POST"),
+        (b":scheme", b"http"),
+        (b":path", _PATH),
+        (b":authority", authority.encode()),
+        (b"te", b"trailers"),
+        (b"content-type", b"application/grpc"),
+        (b"user-agent", b"kube-probe/mizzen"),
+        (b"grpc-timeout", b"%dm" % max(1, int(timeout * 1000))),
+    ]
+    return encode_fields(fields)
 
-    def receive(self, data: bytes) -> bytes:
-        """Take in what came; returns what is to be sent."""
-        if not self._is_http2:
-            # Of HTTP/1 the library would take the beginning for a long frame, and wait for the rest.
-            if len(data) > _TYPE and data[_TYPE] != _SETTINGS:
-                raise Unhealthy("the server does not speak gRPC: its first words are not those of HTTP/2")
-            self._is_http2 = True
-        for event in self._connection.receive_data(data):
-            match event:
-                case h2.events.ResponseReceived() | h2.events.TrailersReceived():
-                    self._headers |= {str(name): str(value) for name, value in event.headers or ()}
-                case h2.events.DataReceived():
-                    self._answer += event.data or b""
-                    if len(self._answer) > _LARGEST:
-                        raise Unhealthy("the server's answer is too large for a health check")
-                    self._connection.acknowledge_received_data(event.flow_controlled_length or 0, event.stream_id or 0)
-                case h2.events.StreamReset():
-                    raise Unhealthy(f"the server broke the call off (HTTP/2 error {event.error_code})")
-                case h2.events.StreamEnded() | h2.events.ConnectionTerminated():
-                    self.done = True
-        return self._connection.data_to_send()
 
-    def verdict(self) -> None:
-        """Raises :class:`Unhealthy` unless the answer is SERVING."""
-        code = self._headers.get("grpc-status")
-        if code is None and self._headers.get(":status") != "200":
-            raise Unhealthy(f"the server does not speak gRPC: HTTP status {self._headers.get(':status', 'none')}")
-        if code == _UNIMPLEMENTED:
-            raise Unhealthy("this server does not implement the grpc health protocol (grpc.health.v1.Health)")
-        if code not in (None, "0"):
-            raise Unhealthy(f"the call failed with gRPC status {code}: {self._headers.get('grpc-message', '')}")
-        status = _status(self._answer)
-        if status != _SERVING:
-            raise Unhealthy(f"service unhealthy (responded with {_STATUSES.get(status, str(status))})")
+async def _answer(call: Call) -> bytes:
+    await call.head()
+    answer = b""
+    while piece := await call.piece():
+        answer += piece
+        if len(answer) > _LARGEST:
+            raise Unhealthy("the server's answer is too large for a health check")
+    return answer
+
+
+def _words(error: HttpError, upstream: Http2Upstream) -> str:
+    if isinstance(error, Reset):
+        return f"the server broke the call off (HTTP/2 error {error.code})"
+    if isinstance(error, ConnectFailed):
+        return f"the server did not take the call: {error}"
+    if not isinstance(error, Malformed):
+        return "the server closed the connection before it answered"
+    if upstream.new:
+        return "the server does not speak gRPC: its first words are not those of HTTP/2"
+    return f"the server does not speak gRPC: {error}"
+
+
+def _judge(http: int, fields: Mapping[bytes, bytes], answer: bytes) -> None:
+    """Raises :class:`Unhealthy` unless the answer is SERVING."""
+    code = _text(fields.get(b"grpc-status"))
+    if code is None and http != 200:
+        raise Unhealthy(f"the server does not speak gRPC: HTTP status {http}")
+    if code == _UNIMPLEMENTED:
+        raise Unhealthy("this server does not implement the grpc health protocol (grpc.health.v1.Health)")
+    if code not in (None, "0"):
+        message = unquote(_text(fields.get(b"grpc-message")) or "")
+        raise Unhealthy(f"the call failed with gRPC status {code}: {message}")
+    status = _status(answer)
+    if status != _SERVING:
+        raise Unhealthy(f"service unhealthy (responded with {_STATUSES.get(status, str(status))})")
+
+
+def _text(value: bytes | None) -> str | None:
+    return None if value is None else value.decode("utf-8", "replace")
 
 
 def _framed(message: bytes) -> bytes:

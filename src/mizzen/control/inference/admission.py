@@ -10,7 +10,7 @@ import msgspec
 from mizzen.apis.core import CONFIG_MAP, POD
 from mizzen.apis.meta import Mapping
 from mizzen.apis.serving.v1alpha1 import CLUSTER_SERVING_RUNTIME, SERVING_RUNTIME
-from mizzen.apis.serving.v1beta1 import INFERENCE_SERVICE, InferenceService
+from mizzen.apis.serving.v1beta1.inferenceservice import INFERENCE_SERVICE, InferenceService
 from mizzen.control.inference import config as settings
 from mizzen.control.inference import storage
 from mizzen.control.inference.credentials import CredentialsError, credentials

@@ -14,16 +14,18 @@ import msgspec
 
 from mizzen.apis.apps import DEPLOYMENT, Deployment
 from mizzen.apis.core import CONFIG_MAP, POD, SERVICE, ConfigMap, Pod, Service
+from mizzen.apis.httproute import HTTP_ROUTE, HTTPRoute
 from mizzen.apis.merge import json_merge_diff
 from mizzen.apis.meta import Mapping, Object
-from mizzen.apis.networking import HTTP_ROUTE, INGRESS, HTTPRoute, Ingress
+from mizzen.apis.networking import INGRESS, Ingress
 from mizzen.apis.serving.v1alpha1 import (
     CLUSTER_SERVING_RUNTIME,
     SERVING_RUNTIME,
     ClusterServingRuntime,
     ServingRuntime,
 )
-from mizzen.apis.serving.v1beta1 import INFERENCE_SERVICE, InferenceService, InferenceServiceStatus
+from mizzen.apis.serving.v1beta1.inferenceservice import INFERENCE_SERVICE, InferenceService
+from mizzen.apis.serving.v1beta1.status import InferenceServiceStatus
 from mizzen.control.inference import config as settings
 from mizzen.control.inference import ingress, podhealth, runtimes, standard, storage
 from mizzen.control.inference import status as statuses

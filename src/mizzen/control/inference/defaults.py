@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 from mizzen.apis.meta import Mapping
-from mizzen.apis.serving.v1beta1 import FRAMEWORKS, PREDICTOR_CONTAINER
+from mizzen.apis.serving.v1beta1.component import PREDICTOR_CONTAINER
+from mizzen.apis.serving.v1beta1.model import FRAMEWORKS
 from mizzen.control.inference.config import MODE_ANNOTATION, Config, normalised_mode
 from mizzen.control.inference.quantities import without_fractions
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from mizzen.apis.httproute import HTTP_ROUTE, HTTPRoute
 from mizzen.apis.meta import Mapping, given, given_or, owner_reference
-from mizzen.apis.networking import HTTP_ROUTE, INGRESS, HTTPRoute, Ingress
-from mizzen.apis.serving.v1beta1 import INFERENCE_SERVICE, InferenceService
+from mizzen.apis.networking import INGRESS, Ingress
+from mizzen.apis.serving.v1beta1.inferenceservice import INFERENCE_SERVICE, InferenceService
 from mizzen.control.inference import gotemplate
 from mizzen.control.inference.config import Config
 from mizzen.control.inference.standard import NEVER_PROPAGATED, predictor_name

@@ -12,7 +12,8 @@ import msgspec
 
 from mizzen.apis.meta import given
 from mizzen.apis.podspec import ContainerFields, inline
-from mizzen.apis.serving.v1beta1 import InferenceService, ModelSpec
+from mizzen.apis.serving.v1beta1.inferenceservice import InferenceService
+from mizzen.apis.serving.v1beta1.model import ModelSpec
 from mizzen.control.inference.scaling import AUTOSCALER_ANNOTATION
 
 GPU_ANNOTATION = "serving.kserve.io/gpu-resource-types"

@@ -13,12 +13,8 @@ from mizzen.apis.merge import strategic_merge
 from mizzen.apis.meta import Mapping, ObjectMeta
 from mizzen.apis.podspec import ContainerFields, PodSpecFields, inline
 from mizzen.apis.serving.v1alpha1 import RuntimePodFields
-from mizzen.apis.serving.v1beta1 import (
-    PREDICTOR_CONTAINER,
-    TRANSFORMER_CONTAINER,
-    FrameworkSpec,
-    PredictorSpec,
-)
+from mizzen.apis.serving.v1beta1.component import PREDICTOR_CONTAINER, TRANSFORMER_CONTAINER, PredictorSpec
+from mizzen.apis.serving.v1beta1.model import FrameworkSpec
 from mizzen.control.inference import gotemplate
 from mizzen.control.inference.quantities import container_node, pod_node
 from mizzen.control.inference.runtimes import Selected

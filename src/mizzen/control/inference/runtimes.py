@@ -11,7 +11,8 @@ import msgspec
 
 from mizzen.apis.meta import given_or
 from mizzen.apis.serving.v1alpha1 import ClusterServingRuntime, ServingRuntime, ServingRuntimeSpec, SupportedModelFormat
-from mizzen.apis.serving.v1beta1 import ModelSpec, PredictorSpec
+from mizzen.apis.serving.v1beta1.component import PredictorSpec
+from mizzen.apis.serving.v1beta1.model import ModelSpec
 from mizzen.control.inference import servertypes
 from mizzen.errors import MizzenError
 

@@ -8,7 +8,7 @@ import msgspec
 
 from mizzen.apis.meta import Mapping, given
 from mizzen.apis.serving.v1alpha1 import RuntimeWorkerSpec, ServingRuntime, ServingRuntimeSpec, SupportedModelFormat
-from mizzen.apis.serving.v1beta1 import PREDICTOR_CONTAINER
+from mizzen.apis.serving.v1beta1.component import PREDICTOR_CONTAINER
 from mizzen.control.inference.multinode import SIZE_FIELDS, gpu_problems, known_gpus, size_problems
 
 

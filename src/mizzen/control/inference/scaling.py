@@ -10,7 +10,9 @@ from collections.abc import Iterator
 
 from mizzen.apis.meta import given
 from mizzen.apis.quantity import QuantityError, parse
-from mizzen.apis.serving.v1beta1 import AutoScalingMetric, ComponentFields, InferenceService, MetricTarget
+from mizzen.apis.serving.v1beta1.autoscaling import AutoScalingMetric, MetricTarget
+from mizzen.apis.serving.v1beta1.component import ComponentFields
+from mizzen.apis.serving.v1beta1.inferenceservice import InferenceService
 from mizzen.control.inference.config import MODE_ANNOTATION
 
 AUTOSCALER_ANNOTATION = "serving.kserve.io/autoscalerClass"

@@ -12,7 +12,8 @@ from collections.abc import Mapping
 import msgspec
 
 from mizzen.apis.meta import ObjectMeta
-from mizzen.apis.serving.v1beta1 import InferenceService, ModelSpec
+from mizzen.apis.serving.v1beta1.inferenceservice import InferenceService
+from mizzen.apis.serving.v1beta1.model import ModelSpec
 
 SERVER_TYPE_ANNOTATION = "serving.kserve.io/server-type"
 

@@ -12,13 +12,8 @@ import msgspec
 from mizzen.apis.apps import DEPLOYMENT
 from mizzen.apis.core import SERVICE
 from mizzen.apis.meta import Mapping, given, given_or, owner_reference
-from mizzen.apis.serving.v1beta1 import (
-    INFERENCE_SERVICE,
-    PREDICTOR_CONTAINER,
-    TRANSFORMER_CONTAINER,
-    InferenceService,
-    PredictorSpec,
-)
+from mizzen.apis.serving.v1beta1.component import PREDICTOR_CONTAINER, TRANSFORMER_CONTAINER, PredictorSpec
+from mizzen.apis.serving.v1beta1.inferenceservice import INFERENCE_SERVICE, InferenceService
 from mizzen.control.inference.config import Config
 from mizzen.control.inference.podspec import predictor_pod
 from mizzen.control.inference.quantities import as_stored

@@ -15,14 +15,15 @@ from msgspec import UNSET
 from mizzen.apis.apps import Deployment
 from mizzen.apis.conditions import Condition, ConditionSet
 from mizzen.apis.core import ContainerStatus, Pod, Service, StatusCondition
+from mizzen.apis.httproute import HTTPRoute
 from mizzen.apis.meta import Opt, given
-from mizzen.apis.networking import HTTPRoute, Ingress
-from mizzen.apis.serving.v1beta1 import (
-    PREDICTOR_CONTAINER,
+from mizzen.apis.networking import Ingress
+from mizzen.apis.serving.v1beta1.component import PREDICTOR_CONTAINER
+from mizzen.apis.serving.v1beta1.inferenceservice import InferenceService
+from mizzen.apis.serving.v1beta1.status import (
     Address,
     ComponentStatus,
     FailureInfo,
-    InferenceService,
     InferenceServiceStatus,
     ModelCopies,
     ModelStates,

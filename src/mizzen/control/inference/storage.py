@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from mizzen.apis.meta import Mapping
-from mizzen.apis.serving.v1beta1 import PREDICTOR_CONTAINER, TRANSFORMER_CONTAINER, PredictorSpec
+from mizzen.apis.serving.v1beta1.component import PREDICTOR_CONTAINER, TRANSFORMER_CONTAINER, PredictorSpec
 from mizzen.control.inference.config import Config
 from mizzen.control.inference.credentials import Credentials
 from mizzen.control.inference.validation import storage_uri

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from mizzen.apis.meta import given
-from mizzen.apis.serving.v1beta1 import FRAMEWORKS, InferenceService
+from mizzen.apis.serving.v1beta1.inferenceservice import InferenceService
+from mizzen.apis.serving.v1beta1.model import FRAMEWORKS
 from mizzen.control.inference.config import MODE_ANNOTATION, Mode
 from mizzen.control.inference.validation import storage_uri
 from mizzen.storage.errors import StorageError

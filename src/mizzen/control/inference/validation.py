@@ -13,16 +13,15 @@ from pathlib import PurePosixPath
 
 from mizzen.apis.meta import Mapping, given
 from mizzen.apis.podspec import ContainerFields, inline
-from mizzen.apis.serving.v1beta1 import (
-    FRAMEWORKS,
+from mizzen.apis.serving.v1beta1.component import (
     PREDICTOR_CONTAINER,
     TRANSFORMER_CONTAINER,
     ArtExplainer,
     ComponentFields,
-    FrameworkSpec,
-    InferenceService,
     PredictorSpec,
 )
+from mizzen.apis.serving.v1beta1.inferenceservice import InferenceService
+from mizzen.apis.serving.v1beta1.model import FRAMEWORKS, FrameworkSpec
 from mizzen.control.inference.config import MODE_ANNOTATION, normalised_mode
 from mizzen.control.inference.multinode import multi_node_problems
 from mizzen.control.inference.scaling import AUTOSCALER_ANNOTATION, AUTOSCALER_CLASSES, scaling_problem

@@ -219,7 +219,7 @@ class Http2Connection(Endpoint[Http2Exchange, RequestHead]):
 
     def _collected(self, stream: Stream[Http2Exchange]) -> None:
         for freed, size in self._intake.done(stream):
-            freed.since = self.server.ticks
+            freed.since = freed.owner.since = self.server.ticks
             self.open_window(freed, size)
 
     # How streams end.
@@ -358,7 +358,7 @@ class Http2Connection(Endpoint[Http2Exchange, RequestHead]):
                 self._finish()
         elif self.streams:
             for stream in list(self.streams.values()):
-                self._check_stream(stream, (now - stream.since) * tick)
+                self._check_stream(stream, now, (now - stream.since) * tick)
             self._check_life(now)
         elif waited > limits.keep_alive:
             self._finish()
@@ -370,7 +370,7 @@ class Http2Connection(Endpoint[Http2Exchange, RequestHead]):
             return False
         return (now - self._heading_since) * self.server.tick > self._limits.head_timeout
 
-    def _check_stream(self, stream: Stream[Http2Exchange], waited: float) -> None:
+    def _check_stream(self, stream: Stream[Http2Exchange], now: int, waited: float) -> None:
         limits = self._limits
         exchange = stream.owner
         if stream.pending is not None:
@@ -382,9 +382,10 @@ class Http2Connection(Endpoint[Http2Exchange, RequestHead]):
                 self.reset(stream, Code.NO_ERROR)
         elif exchange.received or exchange.answered or exchange.stream is not None:
             return
-        elif waited > limits.body_timeout and not self._intake.waits(stream):
-            late = f"nothing of the request's body came for {limits.body_timeout:g} s"
-            self._refuse(exchange, Malformed(408, late))
+        elif not self._intake.waits(stream):
+            took = (now - exchange.since) * self.server.tick
+            if late := limits.body_late(waited, took, exchange.size):
+                self._refuse(exchange, Malformed(408, late))
 
     def _check_life(self, now: int) -> None:
         """A client that waits for answers and says nothing for long is asked whether it is still there."""

@@ -10,10 +10,8 @@ import asyncio
 import logging
 from abc import abstractmethod
 from collections.abc import Callable
-from functools import partial
 from typing import Any, Generic, TypeVar
 
-from mizzen.http.body import Body
 from mizzen.http.http2 import frames
 from mizzen.http.http2.blocks import NO_TABLE, BlockDecoder
 from mizzen.http.http2.frames import (
@@ -33,7 +31,7 @@ from mizzen.http.http2.frames import (
     unpack_head,
 )
 from mizzen.http.http2.guard import Guard
-from mizzen.http.http2.outbound import Outbound
+from mizzen.http.http2.inbound import Inbound
 from mizzen.http.http2.stream import Stream
 
 logger = logging.getLogger(__name__)
@@ -45,7 +43,7 @@ H = TypeVar("H")
 _REMEMBERED_RESETS = 1024
 
 
-class Endpoint(Outbound[O], Generic[O, H]):
+class Endpoint(Inbound[O], Generic[O, H]):
     """One side of a connection, whose streams belong to ``O`` and begin with heads ``H``.
 
     A subclass says what it does with heads, bodies and ends.
@@ -74,12 +72,10 @@ class Endpoint(Outbound[O], Generic[O, H]):
         guard: Guard,
         understand: Callable[[Any], H],
     ) -> None:
-        super().__init__(guard)
+        super().__init__(guard, settings.get(frames.INITIAL_WINDOW_SIZE, frames.DEFAULT_WINDOW), connection_window)
         self.streams: dict[int, Stream[O]] = {}
         self.heard: float = 0
         self._settings = settings
-        self._stream_window = settings.get(frames.INITIAL_WINDOW_SIZE, frames.DEFAULT_WINDOW)
-        self._connection_window = connection_window
         self._largest_frame = settings.get(frames.MAX_FRAME_SIZE, frames.SMALLEST_FRAME)
         self._largest_block = largest
         # Deaf: the connection ends, so nothing more is taken from it.
@@ -96,8 +92,6 @@ class Endpoint(Outbound[O], Generic[O, H]):
         self._block: tuple[int, bool, list[bytes]] | None = None
         self._decoder = BlockDecoder(understand, largest)
         self._settled = False
-        self._allowance = connection_window
-        self._owed = 0
         self._gone: dict[int, None] = {}
         self.peer_settings: dict[int, int] = {}
         self._initial_window = frames.DEFAULT_WINDOW
@@ -402,50 +396,6 @@ class Endpoint(Outbound[O], Generic[O, H]):
         if self._idle(number):
             raise Broken(Code.PROTOCOL_ERROR, f"{what} for a stream that was never opened")
         raise Broken(Code.STREAM_CLOSED, f"{what} for a stream that has ended")
-
-    def feed(self, stream: Stream[O], body: Body, piece: bytes, size: int) -> None:
-        """Hand a piece to the reader of a body. Once that has enough, the other side is not told of what came."""
-        if piece:
-            body.feed(piece)
-        if stream.paused:
-            stream.withheld += size
-        else:
-            self.take(stream, size)
-
-    def body(self, stream: Stream[O], wanted: Callable[[], None] | None = None) -> Body:
-        """A body for :meth:`feed`."""
-        return Body(partial(self._hold, stream), partial(self._go_on, stream), wanted)
-
-    def _hold(self, stream: Stream[O]) -> None:
-        stream.paused = True
-
-    def _go_on(self, stream: Stream[O]) -> None:
-        stream.paused = False
-        withheld, stream.withheld = stream.withheld, 0
-        stream.since = self.ticks
-        self.take(stream, withheld)
-
-    def give_back(self, size: int) -> None:
-        """The connection may send that much again."""
-        self._owed += size
-        if self._owed * 2 >= self._connection_window:
-            self._allowance += self._owed
-            self.put(frames.window_update(0, self._owed))
-            self._owed = 0
-
-    def take(self, stream: Stream[O], size: int) -> None:
-        """So much of a body has been taken: both windows open again."""
-        self.give_back(size)
-        self.open_window(stream, size)
-
-    def open_window(self, stream: Stream[O], size: int) -> None:
-        """One stream may send that much again."""
-        if stream.receiving:
-            stream.owed += size
-            if stream.owed * 2 >= self._stream_window:
-                stream.allowance += stream.owed
-                self.put(frames.window_update(stream.id, stream.owed))
-                stream.owed = 0
 
     # The end of streams and of the connection.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from mizzen.http.body import Body
+from mizzen.http.body import Body, Piece, gather
 from mizzen.http.errors import Disconnected
 from mizzen.http.exchange import ANSWERED, GONE, STREAMING, WAITING, Exchange, Trailers
 from mizzen.http.http2.blocks import content_length, encode_field, encode_head, encode_pairs
@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from mizzen.http.http2.connection import Http2Connection
     from mizzen.http.server import Server
 
-_SMALL = 1024
-
 _CONTINUE = encode_field(b":status", b"100")
 
 
@@ -26,9 +24,11 @@ class Http2Exchange(Exchange):
     link: its stream.
     missing: what is still to come of a body whose length was declared.
     served: whether its handler was called.
+    size: how much has come of a body that is taken whole.
+    since: from when on the time of such a body counts.
     """
 
-    __slots__ = ("_connection", "_pieces", "_size", "link", "missing", "served")
+    __slots__ = ("_connection", "_pieces", "link", "missing", "served", "since", "size")
 
     version = "2"
 
@@ -48,9 +48,10 @@ class Http2Exchange(Exchange):
         self._task = None
         self._left = None
         self.served = False
-        self._pieces: list[bytes | bytearray] = []
-        self._size = 0
+        self._pieces: list[Piece] = []
+        self.size = 0
         self.link: Stream[Http2Exchange] = connection.open(number, self, ended)
+        self.since = self.link.since
 
     @property
     def server(self) -> Server:
@@ -126,15 +127,12 @@ class Http2Exchange(Exchange):
     def collect(self, piece: bytes) -> int:
         """Add a piece to a body that is taken whole. Returns the size of what has come."""
         pieces = self._pieces
-        self._size += len(piece)
-        if not pieces or len(piece) > _SMALL:
-            pieces.append(piece)
-        elif isinstance(pieces[-1], bytearray):
-            pieces[-1] += piece
+        if pieces:
+            gather(pieces, piece)
         else:
-            # Tiny pieces would weigh many times what they hold.
-            pieces.append(bytearray(piece))
-        return self._size
+            pieces.append(piece)
+        self.size += len(piece)
+        return self.size
 
     def collected(self) -> None:
         """The body is complete."""

@@ -101,6 +101,30 @@ class Infer(Struct, gc=False):
         return bool(self.parameters and self.parameters.get(BINARY_OUTPUT))
 
 
+class NoText(InferenceError):
+    """An output holds bytes that JSON cannot carry."""
+
+    def __init__(self, output: str, value: bytes) -> None:
+        super().__init__(
+            f"output '{output}' holds bytes that are not UTF-8, which JSON cannot carry; the parameters "
+            "binary_data_output of a request and binary_data of an output ask for raw blocks, which can"
+        )
+        self.output = output
+        self._value = value
+
+    def blamed(self, inputs: list[Tensor]) -> InferenceError | InvalidInput:
+        """Whose fault it is: the client's if it sent those very bytes, else the model's, which made them."""
+        for tensor in inputs:
+            if tensor.array.dtype.kind == "O" and any(
+                type(value) is bytes and value == self._value for value in tensor.array.ravel().tolist()
+            ):
+                return InvalidInput(
+                    f"output '{self.output}' gives back bytes of input '{tensor.name}' that are not UTF-8, which JSON "
+                    'cannot carry: ask for raw blocks, by "parameters": {"binary_data_output": true}, or send base64'
+                )
+        return self
+
+
 def plain_value(value: Any) -> Any:
     """For the encoder: what numpy leaves inside object arrays."""
     if isinstance(value, np.longdouble):
@@ -262,7 +286,7 @@ def encode_infer(
 
     Raises:
         InvalidInput: an output has no JSON form.
-        InferenceError: an output is of a type that the protocol does not know.
+        InferenceError: an output is of a type that the protocol does not know, or :class:`NoText`.
     """
     return _encode(
         _InferResponse(
@@ -331,9 +355,7 @@ def _text(value: Any, name: str) -> str:
         try:
             return value.decode()
         except UnicodeDecodeError:
-            raise InferenceError(
-                f"output '{name}' holds bytes that are not UTF-8, which JSON cannot carry; ask for it as binary data"
-            ) from None
+            raise NoText(name, value) from None
     return value if isinstance(value, str) else str(value)
 
 

@@ -3,11 +3,15 @@
 Three forms: ``{"a": [1, 2]}`` holds columns, ``[{"a": 1}, {"a": 2}]`` within the list holds rows, and, which KServe
 refuses and every user tries first, ``{"a": 1}`` is one row. Where a model's own inputs have more axes than the rows',
 lists as deep as one row of them are one row too: ``{"image": [[0, 1], [1, 0]], "size": 2}``.
+
+A null among numbers is NaN, as it is in a DataFrame and in V2.
 """
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
+from types import NoneType
 from typing import Any
 
 import numpy as np
@@ -18,7 +22,7 @@ from mizzen.serve.model import Array, Tensor, TensorMetadata
 
 def columns(rows: list[Any], key: str, inputs: Sequence[TensorMetadata] = ()) -> list[Tensor]:
     """One tensor for each column, in the order of the first row: of shape [rows], or deeper where the model's input is.
-    What a row lacks is null.
+    What a row lacks is null. A column of nulls alone is one of numbers only if the model says so.
 
     Args:
         inputs: what the model tells of its own.
@@ -27,6 +31,7 @@ def columns(rows: list[Any], key: str, inputs: Sequence[TensorMetadata] = ()) ->
         InvalidInput: a row is no object, or its columns are not equally long.
     """
     axes = {one.name: len(one.shape) for one in inputs if len(one.shape) > 1}
+    numeric = {one.name for one in inputs if one.datatype not in ("BYTES", "BOOL")}
     table: dict[str, list[Any]] = {}
     count = 0
     for at, element in enumerate(rows):
@@ -43,7 +48,20 @@ def columns(rows: list[Any], key: str, inputs: Sequence[TensorMetadata] = ()) ->
                 column.extend([None] * (count - len(column)))
     if not count:
         raise InvalidInput(f'Expected "{key}" to have at least one row')
-    return [Tensor(name, _column(values, name, axes.get(name, 1))) for name, values in table.items()]
+    return [Tensor(name, _column(values, name, axes.get(name, 1), name in numeric)) for name, values in table.items()]
+
+
+def with_nan(array: Array, alone: bool = True) -> Array:
+    """Numbers and nulls as numbers, a null being NaN; all else as it is.
+
+    Args:
+        alone: whether nulls without a number are numbers, too.
+    """
+    kinds = {type(value) for value in array.ravel().tolist()}
+    if NoneType in kinds and kinds <= {NoneType, int, float} and (alone or len(kinds) > 1):
+        with contextlib.suppress(OverflowError):
+            return array.astype(np.float64)
+    return array
 
 
 def _length(record: dict[str, Any], where: str) -> int:
@@ -64,7 +82,7 @@ def _depth(value: Any) -> int:
     return depth
 
 
-def _column(values: list[Any], name: str, axes: int) -> Array:
+def _column(values: list[Any], name: str, axes: int, numeric: bool) -> Array:
     try:
         array = np.array(values)
     except ValueError:
@@ -73,8 +91,8 @@ def _column(values: list[Any], name: str, axes: int) -> Array:
     if array.dtype.kind in "fiub" and (array.ndim == 1 or axes > 1):
         return array
     if array.ndim > 1 and axes > 1:
-        return np.array(values, dtype=object)
-    return _objects(values)
+        return with_nan(np.array(values, dtype=object), numeric)
+    return with_nan(_objects(values), numeric)
 
 
 def _objects(values: list[Any]) -> Array:

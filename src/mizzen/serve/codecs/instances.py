@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import contextlib
-from types import NoneType
 from typing import Any
 
 import msgspec
@@ -19,7 +17,7 @@ from msgspec import UNSET, Struct
 
 from mizzen.serve.codecs import numerals
 from mizzen.serve.codecs.bodies import decode_json, encode
-from mizzen.serve.codecs.columns import columns
+from mizzen.serve.codecs.columns import columns, with_nan
 from mizzen.serve.codecs.datatypes import Array
 from mizzen.serve.codecs.lenient import parameters as check_parameters
 from mizzen.serve.codecs.slices import Slices, at_once
@@ -161,16 +159,7 @@ def _array(rows: list[Any], key: str) -> Array:
             raise InvalidInput(f'"{key}" is ragged: {_ragged(rows)}') from None
     except (ValueError, OverflowError):
         raise InvalidInput(f'"{key}" is ragged: {_ragged(rows)}') from None
-    return _with_nan(array) if array.dtype.kind == "O" else array
-
-
-def _with_nan(array: Array) -> Array:
-    """Numbers and nulls as numbers, a null being NaN as it is in V2; all else as it is."""
-    kinds = {type(value) for value in array.ravel().tolist()}
-    if NoneType in kinds and kinds <= {NoneType, int, float}:
-        with contextlib.suppress(OverflowError):
-            return array.astype(np.float64)
-    return array
+    return with_nan(array) if array.dtype.kind == "O" else array
 
 
 def _ragged(rows: list[Any]) -> str:

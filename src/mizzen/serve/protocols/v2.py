@@ -240,3 +240,6 @@ class V2Call(RestCall):
                 return self.encoded(outputs, extras)
         body = yield from bodies.encode_long(model.name, model.version, self.identifier, outputs, parameters)
         return body, JSON
+
+    def reject(self, error: BaseException) -> None:
+        super().reject(error.blamed(self.inputs) if isinstance(error, bodies.NoText) else error)

@@ -11,21 +11,23 @@ from typing import Any
 import yaml
 
 from mizzen import __version__
-from mizzen.apis import networking
 from mizzen.apis.crd import crd
+from mizzen.apis.gateway import GATEWAY, GATEWAY_CLASS, Gateway, GatewayClass
+from mizzen.apis.httproute import HTTP_ROUTE, HTTPRoute
 from mizzen.apis.meta import Mapping
-from mizzen.apis.serving import v1alpha1, v1beta1
+from mizzen.apis.serving import v1alpha1
+from mizzen.apis.serving.v1beta1.inferenceservice import INFERENCE_SERVICE, InferenceService
 
 
 def crds() -> list[Mapping]:
     """The CRDs of the kinds the InferenceService controller works with, the Gateway API's routes included."""
     return [
-        crd(v1beta1.InferenceService, v1beta1.INFERENCE_SERVICE),
+        crd(InferenceService, INFERENCE_SERVICE),
         crd(v1alpha1.ServingRuntime, v1alpha1.SERVING_RUNTIME, status=False),
         crd(v1alpha1.ClusterServingRuntime, v1alpha1.CLUSTER_SERVING_RUNTIME, status=False),
-        crd(networking.GatewayClass, networking.GATEWAY_CLASS),
-        crd(networking.Gateway, networking.GATEWAY),
-        crd(networking.HTTPRoute, networking.HTTP_ROUTE),
+        crd(GatewayClass, GATEWAY_CLASS),
+        crd(Gateway, GATEWAY),
+        crd(HTTPRoute, HTTP_ROUTE),
     ]
 
 

@@ -98,12 +98,12 @@ class ModelCall(Call):
         began: when its handling began, on :func:`time.perf_counter`.
 
     Attributes:
-        final: whether its answer says that it is the last one.
+        final: what its answer says of whether it is the last one; None is nothing.
     """
 
     __slots__ = ("_times", "asked", "served")
 
-    final = False
+    final: bool | None = None
 
     def __init__(self, put: Put, began: float) -> None:
         served, asked, options, deadline = put

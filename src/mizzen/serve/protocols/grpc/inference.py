@@ -38,7 +38,9 @@ BINARY_SIZE = "binary_data_size"
 
 _RAW_OUTPUT = b"\x32"
 
-# Asks for an answer without outputs after the last one; here each request has one answer, which is its last.
+# Of Triton's streams: says of an answer whether it is its request's last; and asks for one without outputs at the end,
+# where a model gives several and does not know which is the last.
+_FINAL = "triton_final_response"
 _EMPTY_FINAL = "triton_enable_empty_final_response"
 
 _INT64 = 1 << 63
@@ -54,6 +56,7 @@ class Asked(Struct, gc=False):
         outputs: those it asks for; None is all.
         raw: whether its contents were, so that the answer's are, too.
         texts: whether an input holds some.
+        empty_final: whether several answers to it are to be followed by one without outputs.
     """
 
     id: str
@@ -62,6 +65,7 @@ class Asked(Struct, gc=False):
     outputs: list[str] | None
     raw: bool
     texts: bool = False
+    empty_final: bool = False
 
 
 def parse(kind: Any, message: bytes) -> Any:
@@ -135,10 +139,9 @@ def decoding(request: Any, unhurried: bool = True) -> Slices[Asked]:
         texts = texts or datatype == "BYTES"
         found.append(Tensor(name, array, parameters or None))
     parameters = read_parameters(request.parameters) if request.parameters else None
-    if parameters is not None:
-        parameters.pop(_EMPTY_FINAL, None)
+    empty_final = parameters is not None and parameters.pop(_EMPTY_FINAL, None) is True
     outputs = [_requested(output) for output in request.outputs] if request.outputs else None
-    return Asked(request.id, found, parameters, outputs, raw, texts)
+    return Asked(request.id, found, parameters, outputs, raw, texts, empty_final)
 
 
 def deadline(asked: Asked, by_call: float | None, now: float) -> float | None:
@@ -178,14 +181,14 @@ def read_parameters(fields: Any) -> Parameters:
 
 
 def encode(
-    model: Servable, asked: Asked, outputs: list[Tensor], extras: Extras | None = None, final: bool = False
+    model: Servable, asked: Asked, outputs: list[Tensor], extras: Extras | None = None, final: bool | None = None
 ) -> list[Buffer]:
     """The parts of a ``ModelInferResponse``.
 
     Args:
         asked: the request that is answered.
         outputs: the model's, of which those it asks for are sent.
-        final: say, as Triton does on streams, that this is the request's last answer.
+        final: what to say, as Triton does on streams, of whether this is the request's last answer.
 
     Raises:
         InvalidInput: an output that it asks for does not exist.
@@ -199,7 +202,7 @@ def encoding(
     asked: Asked,
     outputs: list[Tensor],
     extras: Extras | None = None,
-    final: bool = False,
+    final: bool | None = None,
     unhurried: bool = True,
 ) -> Slices[list[Buffer]]:
     """The same in slices, if it is ``unhurried``."""
@@ -223,9 +226,16 @@ def encoding(
             write_contents(datatype, array, output.contents)
     if extras is not None and extras.parameters:
         write_parameters(extras.parameters, response.parameters)
-    if final:
-        response.parameters["triton_final_response"].bool_param = True
+    if final is not None:
+        response.parameters[_FINAL].bool_param = final
     return [response.SerializeToString(), *blocks]
+
+
+def empty_final(model: Servable, asked: Asked) -> list[Buffer]:
+    """The parts of the answer that says that there are no more."""
+    response = ModelInferResponse(model_name=model.name, model_version=model.version or "", id=asked.id)
+    response.parameters[_FINAL].bool_param = True
+    return [response.SerializeToString()]
 
 
 def is_long(asked: Asked, outputs: list[Tensor]) -> bool:
