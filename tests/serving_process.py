@@ -9,7 +9,7 @@ import re
 import subprocess
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TextIO
 
 from mizzen.http.client import Client
 
@@ -17,11 +17,12 @@ from mizzen.http.client import Client
 class Process:
     """A server in a process of its own."""
 
-    def __init__(self, command: list[str], environ: dict[str, str]) -> None:
+    def __init__(self, command: list[str], environ: dict[str, str], stdin: TextIO | None = None) -> None:
         base = {name: value for name, value in os.environ.items() if not name.startswith(("MIZZEN_", "KSERVE_"))}
         self.popen = subprocess.Popen(
             command,
             env=base | {"OMP_NUM_THREADS": "1"} | environ,
+            stdin=stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from mizzen.serve.errors import InferenceError, LoadError, ModelNotReady
-from mizzen.serve.isolation import Isolated
+from mizzen.serve.isolation import Isolated, isolated
 from mizzen.serve.isolation.wire import unwired, wired
 from mizzen.serve.lanes.scheduling import Scheduling
 from mizzen.serve.model import NO_OPTIONS, Tensor
@@ -67,7 +67,7 @@ def spec(folder: Path) -> ModelSpec:
 
 @pytest.fixture
 def model(moody: Path):
-    found = Isolated(spec(moody))
+    found = isolated(spec(moody))
     found.load()
     yield found
     found.unload()
@@ -109,7 +109,7 @@ async def test_a_call_without_end_is_ended_and_the_model_goes_on(moody):
     repository = Repository(Scheduling(limit=5.0, batching=False))
     ended = []
     repository.stuck = lambda served, reason: ended.append(reason)
-    model = Isolated(spec(moody))
+    model = isolated(spec(moody))
     served = repository.load(model)
     from mizzen.serve.lanes.lane import Call
 
@@ -141,13 +141,13 @@ async def test_a_call_without_end_is_ended_and_the_model_goes_on(moody):
 def test_a_model_that_cannot_be_loaded_says_so(tmp_path, moody, monkeypatch):
     (tmp_path / "empty").mkdir()
     with pytest.raises(LoadError, match="there is no model file in"):
-        Isolated(spec(tmp_path / "empty")).load()
+        isolated(spec(tmp_path / "empty")).load()
     import moody_models
 
     joblib.dump(moody_models.Moody(), moody / "model.joblib")
     (moody / "model.joblib").write_bytes(b"nothing")
     with pytest.raises(LoadError, match="is no pickle or joblib file"):
-        Isolated(spec(moody)).load()
+        isolated(spec(moody)).load()
 
 
 def test_a_successor_that_cannot_start_is_not_ready(model, moody):

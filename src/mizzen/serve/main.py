@@ -24,6 +24,7 @@ from mizzen.serve.errors import ServeError
 from mizzen.serve.layouts import find
 from mizzen.serve.model import Servable
 from mizzen.serve.repository import Source
+from mizzen.serve.running import crumb
 from mizzen.serve.running.binding import bind
 from mizzen.serve.running.logs import configure
 from mizzen.serve.running.process import Process, Start
@@ -109,7 +110,10 @@ def run(arguments: Arguments, start: Start) -> int:
                 logger.warning("%s; gRPC is spoken on port %d", error, arguments.http_port)
         process = Process(arguments, start, source, sockets, certificate)
         if arguments.workers == 1:
-            return process.serve()
+            try:
+                return process.serve()
+            finally:
+                crumb.forget()  # whatever it ends with, it was not killed
         grace = arguments.grace_period + start.notice
         return Supervisor(arguments.workers, process.serve, process.tell_ready, grace).run()
 
@@ -161,4 +165,5 @@ def _beside_cache() -> Path | None:
 
 def _end_before_ready(number: int, frame: FrameType | None) -> None:
     """SIGTERM while the model loads: nothing is under way. (Process 1 of a namespace has no default for it.)"""
+    crumb.forget()
     os._exit(128 + number)

@@ -80,6 +80,13 @@ class Extras(Struct):
     headers: dict[str, str] | None = None
 
 
+class Part(Struct):
+    """One answer of several to one request with tensors."""
+
+    outputs: list[Tensor]
+    extras: Extras | None = None
+
+
 class Servable:
     """Anything that can be loaded under a name.
 

@@ -132,7 +132,7 @@ class Served:
 
 
 def _load(model: Servable) -> Servable | None:
-    mark = Mark(model.name)
+    mark = Mark(model.name, loading=True)
     mark.begin()
     try:
         return named(_loaded, model.name)(model)

@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import re
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ import pytest
 
 from mizzen.http.client import Client
 from mizzen.http.errors import HttpError
-from serve.wrongs.kit import Server, binary, block, framed, message, serving
+from serve.wrongs.kit import Server, binary, block, eventually, framed, message, serving
 
 CODE = """
 import asyncio, ctypes, os, sys, time
@@ -83,6 +85,11 @@ class Moody(Model):
             os._exit(9)
         return {"predictions": [os.getpid()]}
 
+class Slow(Moody):
+    def load(self):
+        time.sleep(1)
+        self.ready = True
+
 class Joined(Model):
     batchable = True
 
@@ -114,15 +121,17 @@ class Streams(Model):
         return pieces()
 """
 
-TALK = """
-from mizzen.serve.generation.model import Chunk, GenerativeModel
-
-class Talk(GenerativeModel):
-    def load(self):
-        pass
-
-    def generate(self, request):
-        yield Chunk("words")
+# A machine on which a process that is to end lives on for a while.
+LATE = """
+import sys, time
+from mizzen.serve.isolation.child import Child
+kill = Child.kill
+def late(self, reason):
+    time.sleep(1)
+    kill(self, reason)
+Child.kill = late
+from mizzen.serve.main import container
+sys.exit(container(sys.argv[1:]))
 """
 
 
@@ -137,6 +146,7 @@ def started(code: Path, kind: str, *more: str, isolated: bool = True) -> Any:
     return serving("--model_dir", f"{code}/mine.py:{kind}", "--model_name=m", *own, *more)
 
 
+CRASHED = "was killed by SIGSEGV (it crashed)"
 V1, EXPLAIN, V2 = "/v1/models/m:predict", "/v1/models/m:explain", "/v2/models/m/infer"
 
 
@@ -161,6 +171,14 @@ def unnamed(answer: tuple[int | str, Any]) -> tuple[int | str, Any]:
     if hasattr(body, "id"):
         body.id = ""
     return status, body
+
+
+async def _in_flight(server: Server, count: int) -> bool:
+    return await server.metric("mizzen_requests_in_flight", model_name="m") == count
+
+
+async def _status(server: Server, status: int) -> bool:
+    return (await moody(server, 1))[0] == status
 
 
 async def until(path: Path) -> str:
@@ -212,15 +230,12 @@ async def test_twenty_that_wait_take_as_long_as_one(code: Path) -> None:
             assert b'request_predict_seconds_count{model_name="m"} 20.0' in await page.read()
 
 
-@pytest.mark.parametrize(
-    ("what", "fate"), [("crash", "was killed by SIGSEGV (it crashed)"), ("gone", "ended with exit code 9")]
-)
+@pytest.mark.parametrize(("what", "fate"), [("crash", CRASHED), ("gone", "ended with exit code 9")])
 async def test_a_crash_costs_those_that_it_had_and_a_successor_answers(code: Path, what: str, fate: str) -> None:
     with started(code, "Moody") as server:
         _, before = await moody(server, "pid")
         waiting = [asyncio.create_task(moody(server, "wait")) for _ in range(5)]
-        await until(code / "began")
-        await asyncio.sleep(0.3)  # the others too
+        await eventually(lambda: _in_flight(server, 5))  # what comes after them goes to the model after them
         answers = [await moody(server, what), *await asyncio.gather(*waiting)]
         assert answers == [(500, {"error": f"the model's process {fate}"})] * 6
         status, after = await moody(server, "pid")
@@ -245,6 +260,26 @@ async def test_a_loop_without_end_ends_with_its_process(code: Path, what: str) -
         assert status == 200 and after != before
 
 
+@pytest.mark.parametrize("what", ["hang", "hold"])
+async def test_a_successor_answers_however_late_the_last_one_ends(code: Path, what: str) -> None:
+    """The last words of a process that is to end, that its model is not well, are not its successor's."""
+    arguments = ["--model_dir", f"{code}/mine.py:Moody", "--model_name=m", "--isolation=process", "--predict_limit=2"]
+    with serving(*arguments, code=LATE) as server:
+        _, before = await moody(server, "pid")
+        assert (await moody(server, what))[0] == 503
+        answers = await asyncio.gather(*(moody(server, "pid") for _ in range(5)))
+        assert [status for status, _ in answers] == [200] * 5
+        assert all(after != before for _, after in answers)
+
+
+async def test_whoever_has_a_deadline_waits_no_longer_for_a_successor(code: Path) -> None:
+    with started(code, "Slow") as server:
+        assert await moody(server, "crash") == (500, {"error": f"the model's process {CRASHED}"})
+        body = {"instances": ["pid"], "parameters": {"timeout": 100_000}}
+        assert (await raw(server, V1, json.dumps(body).encode()))[0] == 504
+        assert (await moody(server, "pid"))[0] == 200
+
+
 async def test_who_waits_no_longer_cancels_the_coroutine(code: Path) -> None:
     with started(code, "Moody") as server:
         body = {"instances": ["wait"], "parameters": {"timeout": 200_000}}
@@ -266,6 +301,7 @@ async def test_past_the_queue_limit_it_is_503(code: Path) -> None:
         status, body = await moody(server, "pid")
         assert (status, body) == (503, {"error": "Model with name m has 1 requests to answer and takes no more now."})
         asked.cancel()
+        await asyncio.wait([asked])
 
 
 async def test_a_stream_comes_piece_by_piece(code: Path) -> None:
@@ -303,15 +339,21 @@ async def test_requests_share_calls_where_the_class_lets_them(code: Path) -> Non
 
 
 async def test_one_that_is_not_well_says_so_until_it_is(code: Path) -> None:
-    async def eventually(status: int) -> None:
-        async with asyncio.timeout(30):
-            while (await moody(server, 1))[0] != status:
-                await asyncio.sleep(0.05)
-
     with started(code, "Ill") as server:
-        await eventually(503)
+        await eventually(lambda: _status(server, 503))
         (code / "well").touch()
-        await eventually(200)
+        await eventually(lambda: _status(server, 200))
+
+
+async def test_one_that_is_not_well_and_ends_has_a_successor(code: Path) -> None:
+    with started(code, "Ill") as server:
+        await eventually(lambda: _status(server, 503))
+        [child] = server.children
+        (code / "well").touch()
+        os.kill(child, signal.SIGSTOP)  # so that it cannot say that it is well
+        os.kill(child, signal.SIGKILL)
+        await eventually(lambda: _status(server, 200))
+        assert child not in server.children
 
 
 async def test_it_stops_with_the_server(code: Path) -> None:
@@ -320,10 +362,3 @@ async def test_it_stops_with_the_server(code: Path) -> None:
         server.process.popen.terminate()
         assert await server.process.ended() == 0
         assert (code / "stopped").read_text() == "m"
-
-
-async def test_one_that_generates_is_refused_in_words(start, tmp_path: Path) -> None:
-    (tmp_path / "talk.py").write_text(TALK)
-    process = start("--model_dir", f"{tmp_path}/talk.py:Talk", "--http_port=0", "--isolation=process")
-    assert await process.ended() != 0
-    assert "generates, and such a model cannot run in a process of its own" in "\n".join(process.lines)

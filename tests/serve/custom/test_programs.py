@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 import signal
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from custom_serving import Asker, tensor
 from mizzen.serve import custom
 from mizzen.serve.errors import LoadError
 from mizzen.serve.spec import ModelSpec
+from serving_process import Process
 
 MODEL = """
 import os
@@ -37,6 +40,25 @@ if __name__ == "__main__":
 
 def program(path: Path) -> str:
     return f"import runpy, sys; sys.argv[0] = {str(path)!r}; runpy.run_path({str(path)!r}, run_name='__main__')"
+
+
+@pytest.fixture
+def serving_program() -> Iterator[Callable[..., Process]]:
+    """``process = serving_program("file.py", "argument")``: as it is typed."""
+    started: list[Process] = []
+
+    def start(*command: str | Path, stdin: Path | None = None) -> Process:
+        with contextlib.ExitStack() as kept:
+            source = kept.enter_context(stdin.open()) if stdin is not None else None
+            typed = [sys.executable, *map(str, command), "--http_port=0"]
+            process = Process(typed, {"MIZZEN_BIND_ADDRESS": "127.0.0.1"}, stdin=source)
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.popen.kill()
+        process.popen.wait()
 
 
 @pytest.fixture
@@ -81,6 +103,103 @@ async def test_workers_run_the_program_each_for_itself(start, written, tmp_path)
     process.popen.send_signal(signal.SIGTERM)
     assert await process.ended() == 0
     assert (tmp_path / "stopped").read_text() == "stopped\n" * 2
+
+
+ISOLATED = """
+import ctypes, os, sys
+from pathlib import Path
+import numpy as np
+from mizzen.serve import Model, ModelServer
+from mizzen.serve.generation.model import Chunk, GenerativeModel
+from mizzen.serve.model import Tensor, TensorModel
+
+HERE = Path(__file__).parent
+
+class Mine(Model):
+    def __init__(self, name, factor):
+        super().__init__(name)
+        self.factor = factor
+
+    def load(self):
+        (HERE / f"loaded-{self.name}-{os.getpid()}").touch()
+        self.ready = True
+
+    def predict(self, payload, headers=None):
+        if payload["instances"] == ["crash"]:
+            ctypes.string_at(0)
+        return {"predictions": [one * self.factor for one in payload["instances"]], "pid": os.getpid()}
+
+    def stop(self):
+        (HERE / f"stopped-{self.name}").touch()
+
+class Bad(Model):
+    def load(self):
+        raise OSError("disk full")
+
+class Tensors(TensorModel):
+    def load(self):
+        pass
+
+    def infer(self, inputs, options):
+        return [Tensor("pid", np.array([os.getpid()]))]
+
+class Talk(GenerativeModel):
+    def load(self):
+        pass
+
+    async def generate(self, request):
+        yield Chunk(str(os.getpid()))
+
+factor = int(sys.argv[1])
+server = ModelServer(**eval(os.environ.get("ARGUMENTS", "{}")))
+server.register_model(Mine("inner", 10), "registered")
+server.start([Mine("mine", factor), Bad("bad"), Tensors("tensors"), Talk("talk")])
+"""
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+async def test_with_isolation_each_model_is_a_run_of_the_program(serving_program, tmp_path, workers):
+    (tmp_path / "isolated.py").write_text(ISOLATED)
+    process = serving_program(tmp_path / "isolated.py", "3", "--isolation=process", f"--workers={workers}")
+    ask = Asker(await process.url())
+    first = (await ask.predict("mine", {"instances": [1, 2]})).json
+    assert first["predictions"] == [3, 6]
+    assert (await ask.predict("registered", {"instances": [1]})).json["predictions"] == [10]
+    bad = await ask.predict("bad", {"instances": [1]})
+    assert bad.status == 503 and "disk full" in bad.error
+    [pid] = (await ask.infer("tensors", tensor([[1.0]]))).json["outputs"][0]["data"]
+    body = {"model": "talk", "prompt": "x"}
+    talk = int((await ask("POST", "/openai/v1/completions", body)).json["choices"][0]["text"])
+    assert len({process.popen.pid, first["pid"], pid, talk}) == 4
+
+    crashed = await ask.predict("mine", {"instances": ["crash"]})
+    assert (crashed.status, crashed.error) == (500, "the model's process was killed by SIGSEGV (it crashed)")
+    again = (await ask.predict("mine", {"instances": [1]})).json
+    assert again["predictions"] == [3] and again["pid"] != first["pid"]
+
+    loaded = {int(file.name.rpartition("-")[2]) for file in tmp_path.glob("loaded-*")}
+    assert {first["pid"], again["pid"]} <= loaded and process.popen.pid not in loaded
+    await ask.client.close()
+    process.popen.send_signal(signal.SIGTERM)
+    assert await process.ended() == 0
+    assert {file.name for file in tmp_path.glob("stopped-*")} == {"stopped-mine", "stopped-registered"}
+
+
+async def test_isolation_and_a_program_that_cannot_be_run_again(serving_program, written):
+    process = serving_program("-", "--isolation=process", stdin=written)
+    assert await process.ended() == 1
+    [line] = process.lines
+    assert line.startswith("mizzen: --isolation process runs this program again for each of its models")
+    assert "mizzen serve file.py:Class --isolation process" in line
+
+
+async def test_isolation_and_a_program_that_makes_other_models_the_second_time(serving_program, tmp_path):
+    (tmp_path / "changing.py").write_text(
+        "import os\nfrom mizzen.serve import Model, ModelServer\nModelServer().start([Model(f'm{os.getpid()}')])\n"
+    )
+    process = serving_program(tmp_path / "changing.py", "--isolation=process")
+    assert await process.ended() == 1
+    assert "and none of that name when it was run again for it" in process.lines[-1]
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ import transformers
 
 from mizzen.serve.errors import LoadError
 from mizzen.serve.generation.model import Chunk, GenerationRequest, Sampling
+from mizzen.serve.isolation import isolated
 from mizzen.serve.repository import Repository
 from mizzen.serve.runtimes import huggingface
 from mizzen.serve.runtimes.huggingface import generator, vllm
@@ -414,3 +415,34 @@ def test_vllm_that_is_not_installed_is_said_so(folder: Path) -> None:
         pytest.skip("vllm is installed")
     with pytest.raises(LoadError, match="vllm is not installed"):
         built("m", folder, backend="vllm")
+
+
+async def test_in_a_process_of_its_own_it_answers_the_same(client: Any, folder: Path, translator: Path) -> None:
+    repository = Repository()
+    for name, place in (("lm", folder), ("translator", translator)):
+        repository.load(isolated(ModelSpec(name=name, directory=place, isolation="process")))
+    server = ModelServer(repository)
+    [(_, port)] = await server.listen("127.0.0.1", 0)
+    async with openai.AsyncOpenAI(
+        base_url=f"http://127.0.0.1:{port}/openai/v1", api_key="none", max_retries=0, timeout=60
+    ) as there:
+        for ask in (
+            lambda one: one.completions.create(
+                model="lm", prompt=PROMPT, max_tokens=12, temperature=0, logprobs=2, echo=True, n=2
+            ),
+            lambda one: one.completions.create(model="lm", prompt=PROMPT, max_tokens=30, seed=7, stop=["e"]),
+            lambda one: one.completions.create(model="translator", prompt=[3, 4, 5], max_tokens=9, seed=7),
+            lambda one: one.chat.completions.create(
+                model="lm", messages=HELLO, max_tokens=9, seed=3, logprobs=True, top_logprobs=2
+            ),
+        ):
+            here, over = await ask(client), await ask(there)
+            assert over.choices == here.choices and over.usage == here.usage
+        stream = await there.completions.create(model="lm", prompt=PROMPT, max_tokens=5, seed=1, stream=True)
+        assert len([part async for part in stream]) > 2
+        with pytest.raises(openai.BadRequestError) as caught:
+            await there.completions.create(model="lm", prompt=PROMPT, max_tokens=10_000)
+        assert caught.value.code == "context_length_exceeded"
+    await server.drain(5, 0)
+    for served in repository:
+        await asyncio.to_thread(served.model.unload)

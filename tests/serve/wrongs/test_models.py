@@ -218,14 +218,15 @@ async def test_a_crash_while_loading_names_the_model(models: Path, tmp_path: Pat
     assert "model crashing: its process was killed by SIGSEGV (it crashed) while it loaded" in str(caught.value)
 
 
-LIMIT = "--predict_limit=1"
+# Long enough for a first call on a slow machine, which is none without end.
+LIMIT = "--predict_limit=3"
 
 
 async def test_a_model_that_never_returns_ends_with_its_process(models: Path) -> None:
     with started(models, *ISOLATED, LIMIT) as server:
         async with Healthy(server).asking() as healthy:
             answers = await asyncio.gather(asked(server, HANGS), asked(server, 3), asked(server, 4, grpc=True))
-            said = "Model with name moody is not ready. predict has not returned for 1 s"
+            said = "Model with name moody is not ready. predict has not returned for 3 s"
             assert answers[0] == (503, {"error": said})
             assert [answer[0] for answer in answers[1:]] == [200, "OK"]
         assert healthy.lost == 0
@@ -238,12 +239,12 @@ async def test_a_model_that_never_returns_is_lost_and_then_the_server_makes_way(
         asking = asyncio.create_task(healthy._ask())
         waiting = [asked(server, HANGS), asked(server, 3), asked(server, 4, grpc=True)]
         answers = await asyncio.gather(*waiting)
-        said = "Model with name moody is not ready. predict has not returned for 1 s"
+        said = "Model with name moody is not ready. predict has not returned for 3 s"
         assert answers == [(503, {"error": said})] * 2 + [("UNAVAILABLE", said)]
         assert healthy.answers > 2 and healthy.lost == 0
         assert await server.process.ended() == 75, "its supervisor is to start it again"
         asking.cancel()
-        assert "ERROR model moody: predict has not returned for 1 s, and its thread cannot be ended" in server.log
+        assert "ERROR model moody: predict has not returned for 3 s, and its thread cannot be ended" in server.log
 
 
 async def test_a_model_that_never_returns_costs_its_worker(models: Path) -> None:

@@ -2,11 +2,14 @@
 
 Models that the program has loaded by now must not be forked: numeric libraries that have started threads hang in the
 child. So with ``--workers`` each worker runs the program again from its start, which comes to this place with the
-sockets of the first, and serves. The first binds and supervises; its own models answer nothing.
+sockets of the first, and serves. The first binds and supervises; its own models answer nothing. With
+``--isolation process`` each model is such a run of the program, too: it comes here, is told which model it is, and
+answers for that one alone.
 """
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import socket
@@ -18,7 +21,9 @@ from typing import NoReturn
 from mizzen.serve import main
 from mizzen.serve.arguments import Arguments
 from mizzen.serve.custom.program import load
-from mizzen.serve.errors import ServeError
+from mizzen.serve.errors import LoadError, ServeError
+from mizzen.serve.isolation import inside, of_this_program
+from mizzen.serve.isolation.child import MODEL
 from mizzen.serve.model import Servable
 from mizzen.serve.running.binding import bind
 from mizzen.serve.running.logs import configure
@@ -38,12 +43,16 @@ def serve(models: Sequence[Servable], arguments: Arguments) -> int:
     Raises:
         MizzenError: says in one sentence why it cannot.
     """
+    if mine := os.environ.pop(MODEL, ""):
+        return _be(models, arguments, *json.loads(mine))
     descriptors = os.environ.pop(WORKER, "")
+    if arguments.isolation == "process":
+        models = _isolated(models)
     if arguments.workers > 1 and not descriptors:
         return _supervise(arguments)
     if arguments.configure_logging:
         configure(os.environ, arguments.log_config_file)
-    load(models)
+    models = load(models)
     if descriptors:
         return _work(models, arguments, [int(one) for one in descriptors.split(",")])
     try:
@@ -51,6 +60,36 @@ def serve(models: Sequence[Servable], arguments: Arguments) -> int:
     finally:
         for model in models:
             model.unload()
+
+
+def _isolated(models: Sequence[Servable]) -> list[Servable]:
+    """What stands for the models here, once each has a process of its own.
+
+    Raises:
+        ServeError: the program cannot be run again.
+    """
+    program = sys.modules["__main__"]
+    if getattr(program, "__file__", None) in (None, "<stdin>") and "-c" not in sys.orig_argv:
+        raise ServeError(
+            "--isolation process runs this program again for each of its models, which cannot be done with one that "
+            "was typed or came from standard input: run it from a file, or let mizzen serve file.py:Class --isolation "
+            "process make the model"
+        )
+    return [of_this_program(model.name, model.version) for model in models]
+
+
+def _be(models: Sequence[Servable], arguments: Arguments, descriptor: int, name: str, version: str | None) -> int:
+    """Be one of the models, for the process that has started this one."""
+    if arguments.configure_logging:
+        configure(os.environ, arguments.log_config_file)
+
+    def mine() -> Servable:
+        for model in reversed(models):  # of two with one name the last is served
+            if (model.name, model.version) == (name, version):
+                return model
+        raise LoadError(f"the program has made a model {name}, and none of that name when it was run again for it")
+
+    return inside.answer(mine, socket.socket(fileno=descriptor))
 
 
 def _supervise(arguments: Arguments) -> int:

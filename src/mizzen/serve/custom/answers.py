@@ -12,7 +12,7 @@ from mizzen.serve.custom.errors import InferenceError, InvalidInput
 from mizzen.serve.custom.messages import InferRequest, InferResponse
 from mizzen.serve.custom.tensors import InferInput, RequestedOutput, plain
 from mizzen.serve.lanes.lane import Call
-from mizzen.serve.model import Extras
+from mizzen.serve.model import Extras, Part, Tensor
 
 
 class Answer(Struct):
@@ -48,12 +48,36 @@ def tensor_answer(outcome: Outcome) -> Answer:
         InferenceError: what it returned is no V2 answer.
     """
     response = response_of(outcome.result)
+    extras = Extras(plain(response.parameters) or None, outcome.headers or None)
+    return Answer(_tensors(response), extras, response.id or None)
+
+
+def is_stream(result: Any) -> bool:
+    """Whether a model answers in several parts."""
+    return hasattr(result, "__aiter__") or hasattr(result, "__next__")
+
+
+def tensor_part(piece: Any) -> Part:
+    """One answer of several.
+
+    Raises:
+        InferenceError: it is no V2 answer.
+    """
+    response = response_of(piece)
+    parameters = plain(response.parameters)
+    return Part(_tensors(response), Extras(parameters) if parameters else None)
+
+
+def payload_piece(piece: Any) -> Any:
+    """A piece of a payload's answer, as it can be sent."""
+    return as_json(piece) if isinstance(piece, InferResponse) else piece
+
+
+def _tensors(response: InferResponse) -> list[Tensor]:
     try:
-        tensors = [output.to_tensor() for output in response.outputs]
+        return [output.to_tensor() for output in response.outputs]
     except InvalidInput as error:  # the model's fault, not the client's
         raise InferenceError(f"the model's answer cannot be sent: {error}") from error
-    extras = Extras(plain(response.parameters) or None, outcome.headers or None)
-    return Answer(tensors, extras, response.id or None)
 
 
 def response_of(result: Any) -> InferResponse:
@@ -93,7 +117,7 @@ def payload_answer(outcome: Outcome, stream: Callable[[Any], Any]) -> Answer:
     extras = Extras(headers=outcome.headers) if outcome.headers else None
     if isinstance(result, InferResponse):
         result = as_json(result)
-    elif hasattr(result, "__aiter__") or hasattr(result, "__next__"):
+    elif is_stream(result):
         result = stream(result)
     elif hasattr(result, "raw_output_contents"):
         result = as_json(cast(InferResponse, InferResponse.from_grpc(result)))

@@ -17,19 +17,28 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from mizzen.serve.custom import chain
-from mizzen.serve.custom.answers import Answer, payload_answer, request_of, tensor_answer
+from mizzen.serve.custom.answers import (
+    Answer,
+    is_stream,
+    payload_answer,
+    payload_piece,
+    request_of,
+    tensor_answer,
+    tensor_part,
+)
 from mizzen.serve.custom.batched import Batched
 from mizzen.serve.custom.chain import Outcome
 from mizzen.serve.custom.errors import InferenceError
 from mizzen.serve.custom.logs import trace_logger
 from mizzen.serve.custom.model import Headers, InferenceVerb
-from mizzen.serve.custom.streams import Stream
+from mizzen.serve.custom.streams import Stream, closed
 from mizzen.serve.custom.thread import Outbox
 from mizzen.serve.errors import ModelNotReady, QueueFull
 from mizzen.serve.lanes.batching import Batcher
 from mizzen.serve.lanes.lane import Call, Lane
 from mizzen.serve.lanes.payloads import PayloadCall
 from mizzen.serve.lanes.scheduling import Scheduling
+from mizzen.serve.model import Extras
 from mizzen.serve.running.crashes import Mark
 
 if TYPE_CHECKING:
@@ -209,16 +218,26 @@ class CustomLane(Lane):
         if isinstance(call, PayloadCall):
             verb = InferenceVerb.EXPLAIN if call.verb == "explain" else InferenceVerb.PREDICT
             await chain.run(model, call.payload, call.headers, verb, job.outcome)
-            return payload_answer(job.outcome, lambda iterator: self._stream(job, iterator))
+            return payload_answer(job.outcome, lambda iterator: self._stream(job, iterator, payload_piece))
         headers: Headers = call.options.headers if call.options.headers is not None else {}
         verb = InferenceVerb.EXPLAIN if call.options.method == "explain" else InferenceVerb.PREDICT
         request = request_of(call, self._metrics.name, self._servable.version)
         await chain.run(model, request, headers, verb, job.outcome)
-        return tensor_answer(job.outcome)
+        if not is_stream(job.outcome.result):
+            return tensor_answer(job.outcome)
+        if not call.streams:
+            await closed(job.outcome.result)
+            raise NotImplementedError(
+                f"model {self._metrics.name} answers a request in several parts, which V2 has a form for in gRPC's "
+                "ModelStreamInfer alone: ask it there, or over V1"
+            )
+        stream = self._stream(job, job.outcome.result, tensor_part)
+        return Answer(stream, Extras(headers=job.outcome.headers) if job.outcome.headers else None)
 
-    def _stream(self, job: Job, iterator: Any) -> Stream:
+    def _stream(self, job: Job, iterator: Any, convert: Callable[[Any], Any]) -> Stream:
         assert self._there is not None and self._back is not None
-        return Stream(iterator, self._there, self._back, lambda: self._piece(job), lambda: self._cancel(job))
+        heard, stop = lambda: self._piece(job), lambda: self._cancel(job)
+        return Stream(iterator, convert, self._there, self._back, heard, stop)
 
     def _tell(self, job: Job, answer: Answer | BaseException | None, more: bool = False) -> None:
         assert self._back is not None

@@ -8,6 +8,7 @@ makes a parser with ``parents=[parser]``.
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -25,6 +26,9 @@ from mizzen.serve.errors import LoadError
 from mizzen.serve.forwarding import config
 from mizzen.serve.forwarding.config import PredictorConfig
 from mizzen.serve.model import Servable
+from mizzen.serve.served import Broken
+
+logger = logging.getLogger(__name__)
 
 _PROTOCOLS = ["v1", "v2", "grpc-v2"]
 _EIGHT_MIB = 8 * 1024 * 1024
@@ -34,6 +38,7 @@ _ARGUMENTS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("--http_port", {"type": told.port, "default": 8080, "help": "for all protocols"}),
     ("--grpc_port", {"type": told.port, "default": 8081, "help": "a second port for all protocols"}),
     ("--workers", {"type": int, "default": 1, "help": "processes that serve the same ports"}),
+    ("--isolation", {"default": "thread", "choices": ["thread", "process"], "help": "where predict runs"}),
     ("--max_threads", {"type": int, "default": 4, "help": "without effect: gRPC needs no threads here"}),
     ("--max_asyncio_workers", {"type": int, "default": None, "help": "without effect"}),
     ("--enable_grpc", {"type": told.boolean, "default": True, "help": "whether gRPC is spoken"}),
@@ -168,20 +173,31 @@ class ModelServer:
         return made
 
 
-def load(servables: Sequence[Servable]) -> None:
+def load(servables: Sequence[Servable]) -> list[Servable]:
     """Load what is not loaded yet.
+
+    Returns:
+        those that are to be served: what cannot be loaded, or has another in its place, has its stand-in.
 
     Raises:
         LoadError: none of them can be.
     """
     errors = []
+    found: list[Servable] = []
     for servable in servables:
         try:
-            servable.load()
+            other = servable.load()
+            found.append(other if isinstance(other, Servable) else servable)
         except LoadError as error:
             errors.append(error)
+            # A user's own says itself that it is not well.
+            own = isinstance(servable, CustomServable)
+            found.append(servable if own else Broken(servable.name, servable.version, error))
     if errors and len(errors) == len(servables):
         raise errors[0] if len(errors) == 1 else NoModelReady(servables, str(errors[0]))
+    for one in errors:
+        logger.error("%s", one)
+    return found
 
 
 def _with(arguments: Arguments, **given: Any) -> Arguments:

@@ -25,15 +25,23 @@ class Stream:
 
     Args:
         iterator: of the model: a plain or an asynchronous one.
+        convert: makes of what it gives what the protocol takes.
         there, back: to the model's loop, and to the server's.
         heard: called on the server's loop for each piece.
         stop: called on the server's loop when it is not wanted any more; cancels :meth:`pump`.
     """
 
     def __init__(
-        self, iterator: Any, there: Outbox, back: Outbox, heard: Callable[[], None], stop: Callable[[], None]
+        self,
+        iterator: Any,
+        convert: Callable[[Any], Any],
+        there: Outbox,
+        back: Outbox,
+        heard: Callable[[], None],
+        stop: Callable[[], None],
     ) -> None:
         self._iterator = iterator
+        self._convert = convert
         self._there, self._back = there, back
         self._heard, self._stop = heard, stop
         self._room = asyncio.Semaphore(AHEAD)
@@ -61,22 +69,15 @@ class Stream:
             error = raised
         except BaseException as raised:
             error = InferenceError(f"the model raised {type(raised).__name__}: {raised}")
-        await self._close_iterator()
+        with contextlib.suppress(Exception, asyncio.CancelledError):
+            await closed(self._iterator)
         self._back.put(self._end, error)
 
     async def _hand(self, piece: Any) -> None:
         await self._room.acquire()
-        self._back.put(self._arrived, piece)
+        self._back.put(self._arrived, self._convert(piece))
         # A plain generator, or one that never waits, must not keep the loop from hearing that nobody listens any more.
         await asyncio.sleep(0)
-
-    async def _close_iterator(self) -> None:
-        close = getattr(self._iterator, "aclose", None)
-        with contextlib.suppress(Exception, asyncio.CancelledError):
-            if close is not None:
-                await close()
-            elif hasattr(self._iterator, "close"):
-                self._iterator.close()
 
     def _arrived(self, piece: Any) -> None:
         self._pieces.append(piece)
@@ -112,3 +113,12 @@ class Stream:
             self._pieces.clear()
             self._ended = True
             self._stop()
+
+
+async def closed(iterator: Any) -> None:
+    """End an iterator of the model's, which then puts away what it holds."""
+    close = getattr(iterator, "aclose", None)
+    if close is not None:
+        await close()
+    elif hasattr(iterator, "close"):
+        iterator.close()

@@ -22,6 +22,7 @@ from mizzen.serve.generation.model import Cancelled, Chunk, GenerationRequest, G
 from mizzen.serve.generation.stops import StopScanner
 from mizzen.serve.lanes.lane import Call, Lane
 from mizzen.serve.lanes.worker import Worker
+from mizzen.serve.running.crashes import Mark
 
 if TYPE_CHECKING:
     from mizzen.serve.lanes.scheduling import Scheduling
@@ -50,6 +51,9 @@ class GenerationLane(Lane):
         self._threads: dict[Channel[Chunk], Signal] = {}
         self._watch: asyncio.TimerHandle | None = None
         self._dead: ModelNotReady | None = None
+        # Of those on the loop: they run beside each other.
+        self._mark = Mark(model.name)
+        self._on_loop = 0
 
     @property
     def in_flight(self) -> int:
@@ -64,6 +68,7 @@ class GenerationLane(Lane):
     def close(self) -> None:
         for worker in self._workers:
             worker.close()
+        self._mark.close()
 
     @contextlib.asynccontextmanager
     async def generate(self, request: GenerationRequest) -> AsyncIterator[AsyncIterator[Chunk]]:
@@ -98,10 +103,15 @@ class GenerationLane(Lane):
             finally:
                 channel.close()
             return
+        self._on_loop += 1
+        self._mark.begin()
         try:
             async with contextlib.aclosing(self._awaited(request)) as chunks:
                 yield chunks
         finally:
+            self._on_loop -= 1
+            if not self._on_loop:
+                self._mark.end()
             request.signal.cancelled = True
             self._release()
 

@@ -171,11 +171,15 @@ class GenerationRequest(Struct):
         raise InvalidRequest("this model takes texts, not token ids", "prompt")
 
 
+# By another name: within the classes below ``bytes`` is a field.
+_Bytes = bytes
+
+
 class Alternative(Struct, frozen=True, gc=False):
     """A token that was possible."""
 
     text: str
-    bytes: bytes
+    bytes: _Bytes
     logprob: float
 
 
@@ -190,7 +194,7 @@ class Token(Struct, frozen=True):
     """
 
     text: str
-    bytes: bytes
+    bytes: _Bytes
     logprob: float | None
     top: tuple[Alternative, ...] = ()
 

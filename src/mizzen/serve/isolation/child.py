@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
+import os
 import signal
 import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from functools import partial
 
 import msgspec
 
@@ -29,6 +33,45 @@ _SUCCESSOR = 600.0
 _LAST_WORDS = 2.0
 
 
+# Starts a process that has a socket by this descriptor.
+Launch = Callable[[int], "subprocess.Popen[bytes]"]
+
+# Of a program that is run again for one of its models: the descriptor, and the model's name and version.
+MODEL = "MIZZEN_MODEL_DESCRIPTOR"
+
+
+def of_spec(spec: ModelSpec) -> Launch:
+    """A process that builds the model of a spec."""
+    alone = msgspec.json.encode(msgspec.structs.replace(spec, isolation="thread"), enc_hook=str)
+
+    def launch(descriptor: int) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", "mizzen.serve.isolation", str(descriptor), _log()]
+        process = subprocess.Popen(command, pass_fds=[descriptor], stdin=subprocess.PIPE)
+        assert process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):  # what became of it is seen where its first word is awaited
+            process.stdin.write(alone)
+            process.stdin.close()
+        return process
+
+    return launch
+
+
+def of_program(name: str, version: str | None) -> Launch:
+    """This program once more, from its start, which comes to the place where its models are to be served, and finds
+    there that it is to be this one."""
+    return partial(_run_again, name, version)
+
+
+def _run_again(name: str, version: str | None, descriptor: int) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        # What was typed, with the interpreter's own options; sys.argv has lost those.
+        [sys.executable, *sys.orig_argv[1:]],
+        env=os.environ | {MODEL: json.dumps([descriptor, name, version])},
+        pass_fds=[descriptor],
+        stdin=subprocess.DEVNULL,
+    )
+
+
 class Child:
     """The process.
 
@@ -37,17 +80,10 @@ class Child:
         error: what the requests are answered with that it had when it died.
     """
 
-    def __init__(self, spec: ModelSpec) -> None:
+    def __init__(self, launch: Launch) -> None:
         ours, theirs = socket.socketpair()
         with theirs:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "mizzen.serve.isolation", str(theirs.fileno()), _log()],
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.PIPE,
-            )
-        assert self.process.stdin is not None
-        self.process.stdin.write(msgspec.json.encode(spec, enc_hook=str))
-        self.process.stdin.close()
+            self.process = launch(theirs.fileno())
         self.channel = Channel(ours)
         self.born = time.monotonic()
         self.reason = ""
@@ -82,16 +118,16 @@ def _log() -> str:
 class Lineage:
     """The processes of a model, one after another. One thread starts them."""
 
-    def __init__(self, spec: ModelSpec) -> None:
-        self.name = spec.name
-        self._spec = msgspec.structs.replace(spec, isolation="thread")
+    def __init__(self, name: str, launch: Launch) -> None:
+        self.name = name
+        self._launch = launch
         self._deaths = 0
 
     def start(self, patience: float | None = None) -> tuple[Child, Loaded]:
         """Raises:
         LoadError: it cannot load the model, or has not within ``patience`` seconds.
         """
-        child = Child(self._spec)
+        child = Child(self._launch)
         try:
             message = child.channel.receive(patience)
         except EOFError:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from typing import Generic, TypeVar
 
-import msgspec
+T = TypeVar("T")
 
 
-class Pieces:
+class Pieces(Generic[T]):
     """An asynchronous iterator of what the child sends. All of it on the server's loop.
 
     Args:
@@ -19,25 +20,25 @@ class Pieces:
 
     def __init__(self, took: Callable[[], None], stop: Callable[[], None]) -> None:
         self._took, self._stop = took, stop
-        self._pieces: deque[bytes | msgspec.Raw] = deque()
-        self._ended = False
+        self._pieces: deque[T] = deque()
+        self.ended = False
         self._error: BaseException | None = None
         self._waiter: asyncio.Future[None] | None = None
 
-    def put(self, piece: bytes | msgspec.Raw) -> None:
+    def put(self, piece: T) -> None:
         self._pieces.append(piece)
         self._wake()
 
     def end(self, error: BaseException | None = None) -> None:
-        self._ended, self._error = True, error
+        self.ended, self._error = True, error
         self._wake()
 
-    def __aiter__(self) -> Pieces:
+    def __aiter__(self) -> Pieces[T]:
         return self
 
-    async def __anext__(self) -> bytes | msgspec.Raw:
+    async def __anext__(self) -> T:
         while not self._pieces:
-            if self._ended:
+            if self.ended:
                 if self._error is not None:
                     error, self._error = self._error, None
                     raise error
@@ -49,9 +50,9 @@ class Pieces:
 
     async def aclose(self) -> None:
         """Nobody wants the rest."""
-        if not self._ended:
+        if not self.ended:
             self._pieces.clear()
-            self._ended = True
+            self.ended = True
             self._stop()
 
     def _wake(self) -> None:

@@ -9,12 +9,14 @@ from __future__ import annotations
 import contextlib
 import socket
 import struct
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import numpy as np
 from msgspec import Struct
 
+from mizzen.serve.errors import DeadlineExceeded, InferenceError, ModelNotReady, ServeError, describe
+from mizzen.serve.generation.model import Chunk, InvalidRequest, Prompt, Sampling
 from mizzen.serve.lanes.payloads import Verb
 from mizzen.serve.lanes.scheduling import Scheduling
 from mizzen.serve.model import Array, Options, Tensor, TensorMetadata
@@ -37,18 +39,23 @@ class Loaded(Struct, tag=True):
     """What the child tells of its model once it has loaded it.
 
     Attributes:
-        custom: whether it is a user's own, and is asked by the messages with numbers.
+        kind: a model from ``tensors`` to tensors is asked one thing at a time; a user's own (``custom``) and one that
+            ``generates`` are asked by messages with numbers.
+        methods: of one that turns texts into vectors or scores; None is of any other.
+        features: of one that generates.
     """
 
+    kind: Literal["tensors", "custom", "generates"]
     platform: str
-    batchable: bool
-    concurrency: int
     inputs: list[TensorMetadata]
     outputs: list[TensorMetadata]
     files: list[str] = []
+    concurrency: int = 1
+    batchable: bool = False
+    methods: list[str] | None = None
     reads_headers: bool = False
     explains: bool = False
-    custom: bool = False
+    features: list[str] = []
 
 
 class Asked(Struct, tag=True):
@@ -63,11 +70,13 @@ class Answered(Struct, tag=True):
 class Failed(Struct, tag=True):
     """Attributes:
     kind: the exception's class.
+    blame: of a generative request that cannot be done: the field that is to blame, and a word for programs.
     """
 
     status: int
     text: str
     kind: str = ""
+    blame: tuple[str | None, str | None] | None = None
 
 
 class Opened(Struct, tag=True):
@@ -83,6 +92,7 @@ class Request(Struct, tag=True):
     inputs: list[Raw]
     options: Options
     identifier: str | None
+    streams: bool
 
 
 class Posted(Struct, tag=True):
@@ -98,6 +108,27 @@ class Posted(Struct, tag=True):
     headers: dict[str, str]
     verb: Verb
     identifier: str | None
+
+
+class Generate(Struct, tag=True):
+    """A request to a model that generates; see :class:`~mizzen.serve.generation.model.GenerationRequest`.
+
+    Attributes:
+        left: seconds that whoever asks still waits; None is for ever.
+    """
+
+    number: int
+    prompt: Prompt
+    sampling: Sampling
+    n: int
+    max_tokens: int | None
+    min_tokens: int
+    stop: tuple[str, ...]
+    stop_tokens: tuple[int, ...]
+    ignore_eos: bool
+    logprobs: int | None
+    echo: bool
+    left: float | None
 
 
 class Cancelled(Struct, tag=True):
@@ -139,7 +170,7 @@ class Said(Struct, tag=True):
 
 
 class Streams(Struct, tag=True):
-    """The answer to a payload comes in pieces."""
+    """The answer comes in pieces."""
 
     number: int
     headers: dict[str, str] | None
@@ -149,6 +180,21 @@ class Piece(Struct, tag=True):
     number: int
     body: bytes
     json: bool
+
+
+class Partial(Struct, tag=True):
+    """One answer of several to a request with tensors."""
+
+    number: int
+    outputs: list[Raw]
+    parameters: dict[str, Any] | None
+
+
+class Generated(Struct, tag=True):
+    """A piece of what a model generates."""
+
+    number: int
+    chunk: Chunk
 
 
 class Ended(Struct, tag=True):
@@ -188,8 +234,11 @@ class Lost(Struct, tag=True):
     reason: str
 
 
-ToChild = Asked | Opened | Request | Posted | Cancelled | Took | Ping
-FromChild = Loaded | Answered | Failed | Reply | Said | Streams | Piece | Ended | Refused | Noted | Told | Lost | Pong
+ToChild = Asked | Opened | Request | Posted | Generate | Cancelled | Took | Ping
+# What is said to one request; and what is the last of it.
+Last = Reply | Said | Ended | Refused
+ToRequest = Last | Streams | Piece | Partial | Generated
+FromChild = Loaded | Answered | Failed | ToRequest | Noted | Told | Lost | Pong
 Message = ToChild | FromChild
 
 encode = msgspec.msgpack.Encoder().encode
@@ -246,10 +295,37 @@ class Channel:
         return data
 
 
+class NotReady(ModelNotReady):
+    """The child's model is not ready, in its own words."""
+
+    def __init__(self, text: str) -> None:
+        ServeError.__init__(self, text)
+
+
+def failed(error: BaseException) -> Failed:
+    status, text = describe(error)
+    blame = (error.param, error.code) if isinstance(error, InvalidRequest) else None
+    return Failed(status, text.encode("utf-8", "replace").decode(), type(error).__name__, blame)
+
+
+def raised(failure: Failed) -> Exception:
+    """What the child's model raised, as far as it matters to whoever is answered with it."""
+    if failure.blame is not None:
+        return InvalidRequest(failure.text, *failure.blame)
+    if failure.status == 501:
+        return NotImplementedError(failure.text)
+    if failure.kind == DeadlineExceeded.__name__:
+        return DeadlineExceeded()
+    if failure.kind == ModelNotReady.__name__:
+        return NotReady(failure.text)
+    return InferenceError(failure.text, failure.status)
+
+
 def wired(tensor: Tensor) -> Raw:
     array = tensor.array
     if array.dtype.kind in "OUS":
-        items = [value if isinstance(value, str | bytes) else str(value) for value in array.ravel().tolist()]
+        # Lists are a text's token ids.
+        items = [value if isinstance(value, str | bytes | list) else str(value) for value in array.ravel().tolist()]
         return Raw(tensor.name, "O", list(array.shape), b"", items, tensor.parameters)
     return Raw(tensor.name, array.dtype.str, list(array.shape), array.tobytes(), None, tensor.parameters)
 
@@ -258,7 +334,8 @@ def unwired(raw: Raw) -> Tensor:
     array: Array
     if raw.items is not None:
         array = np.empty(len(raw.items), object)
-        array[:] = raw.items
+        for at, item in enumerate(raw.items):
+            array[at] = item
     else:
         array = np.frombuffer(raw.data, np.dtype(raw.dtype))
     return Tensor(raw.name, array.reshape(raw.shape), raw.parameters)

@@ -26,11 +26,16 @@ class Call:
         deadline: on the loop's clock; None is never.
         identifier: the request's id, if it has one.
         settled: whether it has its answer, or nobody waits for one any more.
+        streams: whether it may have several answers. If it may, :meth:`resolve` may be given, in place of tensors, an
+            asynchronous iterator of :class:`~mizzen.serve.model.Part`, which it reads on the server's loop as fast as
+            they are wanted, and closes (``aclose``).
         on_cancel: set by a lane that can stop what it is at; called once, on the loop, if nobody waits for the answer
             any more: the client went away, or the deadline passed. Not called once the call has its answer.
     """
 
     __slots__ = ("arrived", "deadline", "identifier", "inputs", "on_cancel", "options", "settled", "timer")
+
+    streams = False
 
     def __init__(
         self,

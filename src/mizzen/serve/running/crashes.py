@@ -3,7 +3,8 @@
 A crash leaves no time to say anything, and whom the kernel kills for memory it does not even ask. So what is needed is
 there before. Python's :mod:`faulthandler` writes the stack of a crash to standard error, and the functions through
 which a model is asked or loaded go, in stacks, by its name: a copy of a function that differs in nothing else. And
-where a supervisor outlives the process, both see a board on which each model has a mark while it is at work.
+whoever outlives the process, a supervisor or the next server (:mod:`mizzen.serve.running.crumb`), sees a board on which
+each model has a mark while it is at work.
 """
 
 from __future__ import annotations
@@ -21,9 +22,11 @@ from typing import TypeVar, cast
 
 F = TypeVar("F", bound=Callable[..., object])
 
-# A mark: a byte that is 1 while the model is at work, one with the length of its name, and its name.
-_SIZE = 256
-_MARKS = 4096
+# A mark: a byte that says what the model is at, one with the length of its name, and its name.
+MARK_SIZE = 256
+_BOARD_SIZE = MARK_SIZE * 4096
+
+_ANSWERING, _LOADING = 1, 2
 
 
 def tell() -> None:
@@ -58,27 +61,34 @@ class Board:
         try:
             return self._free.popleft()
         except IndexError:
-            at = next(self._next) * _SIZE
-            return at if at + _SIZE <= len(self.memory) else None
+            at = next(self._next) * MARK_SIZE
+            return at if at + MARK_SIZE <= len(self.memory) else None
 
     def give_back(self, at: int) -> None:
         self.memory[at] = 0
         self._free.append(at)
 
     def at_work(self) -> list[str]:
-        """The models that have a mark."""
+        """The models that have a mark, and which of them were loading."""
         found = []
-        for at in range(0, len(self.memory), _SIZE):
+        for at in range(0, len(self.memory), MARK_SIZE):
             length = self.memory[at + 1]
             if not length:
                 break  # marks are taken in their order
             if self.memory[at]:
-                found.append(bytes(self.memory[at + 2 : at + 2 + length]).decode("utf-8", "replace"))
+                name = bytes(self.memory[at + 2 : at + 2 + length]).decode("utf-8", "replace")
+                found.append(f"{name} (loading)" if self.memory[at] == _LOADING else name)
         return list(dict.fromkeys(found))
 
 
 # Of a process that nobody watches: there is no place on it.
 _board = Board(bytearray())
+
+
+def use(board: Board) -> None:
+    """From now on models have their marks there. Before any of them is made."""
+    global _board
+    _board = board
 
 
 def share() -> int | None:
@@ -87,12 +97,11 @@ def share() -> int | None:
     Returns:
         the descriptor of the board, for :func:`seen`; None where the system has nothing of the kind.
     """
-    global _board
     if not hasattr(os, "memfd_create"):
         return None
     descriptor = os.memfd_create("mizzen-models-at-work")
-    os.ftruncate(descriptor, _SIZE * _MARKS)
-    _board = Board(mmap.mmap(descriptor, _SIZE * _MARKS))
+    os.ftruncate(descriptor, _BOARD_SIZE)
+    use(Board(mmap.mmap(descriptor, _BOARD_SIZE)))
     return descriptor
 
 
@@ -100,30 +109,35 @@ def seen(process: int, descriptor: int) -> Board | None:
     """The board of another process, while that lives; None if it cannot be had."""
     try:
         with Path(f"/proc/{process}/fd/{descriptor}").open("rb") as file:
-            return Board(mmap.mmap(file.fileno(), _SIZE * _MARKS, prot=mmap.PROT_READ))
+            return Board(mmap.mmap(file.fileno(), _BOARD_SIZE, prot=mmap.PROT_READ))
     except (OSError, ValueError):
         return None
 
 
 class Mark:
-    """Says of one thread, the event loop's included, whether a model is at work there."""
+    """Says of one thread, the event loop's included, whether a model is at work there.
 
-    __slots__ = ("_at", "_board", "_memory")
+    Args:
+        loading: whether that is its loading.
+    """
 
-    def __init__(self, model: str) -> None:
+    __slots__ = ("_at", "_board", "_memory", "_what")
+
+    def __init__(self, model: str, loading: bool = False) -> None:
+        self._what = _LOADING if loading else _ANSWERING
         self._board = _board
         self._memory = _board.memory
         at = _board.take()
         if at is None:
             at, self._memory = 0, bytearray(1)
         else:
-            name = model.encode("utf-8", "replace")[: _SIZE - 2]
+            name = model.encode("utf-8", "replace")[: MARK_SIZE - 2]
             self._memory[at + 2 : at + 2 + len(name)] = name
             self._memory[at + 1] = max(len(name), 1)
         self._at = at
 
     def begin(self) -> None:
-        self._memory[self._at] = 1
+        self._memory[self._at] = self._what
 
     def end(self) -> None:
         self._memory[self._at] = 0

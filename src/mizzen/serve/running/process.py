@@ -6,6 +6,7 @@ A server has one of these, or, with ``--workers``, several that share its socket
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import logging
 import os
@@ -22,7 +23,7 @@ import msgspec
 
 from mizzen.http.server import Limits
 from mizzen.serve.arguments import Arguments
-from mizzen.serve.errors import ServeError
+from mizzen.serve.errors import LoadError, ServeError
 from mizzen.serve.forwarding import config as forwarding
 from mizzen.serve.generation.model import GenerativeModel
 from mizzen.serve.generation.relay import Relay
@@ -32,12 +33,12 @@ from mizzen.serve.model import Servable
 from mizzen.serve.observing.observer import Observer
 from mizzen.serve.protocols.grpc.call import MessageLimits
 from mizzen.serve.repository import Repository, Source
-from mizzen.serve.running import crashes
+from mizzen.serve.running import crashes, crumb
 from mizzen.serve.running.binding import url
 from mizzen.serve.running.peers import Peers
 from mizzen.serve.running.tls import Certificate
 from mizzen.serve.runtimes import registry
-from mizzen.serve.served import Served
+from mizzen.serve.served import Broken, Served
 from mizzen.serve.server import ModelServer
 from mizzen.serve.spec import ModelSpec
 
@@ -95,7 +96,9 @@ class Process:
     def serve(self, channel: socket.socket | None = None) -> int:
         """Load, listen, serve. Returns the exit code."""
         crashes.tell()
-        if channel is not None and (board := crashes.share()) is not None:
+        if channel is None:
+            self._hear_of_the_last()
+        elif (board := crashes.share()) is not None:
             Peers.show(channel, board)
         repository = self._repository()
         # What is loaded now stays, so the collector need not look at it again and again. Requests leave no cycles, only
@@ -116,6 +119,7 @@ class Process:
         with asyncio.Runner(loop_factory=_new_loop) as runner:
             code = runner.run(self._serve(server, channel))
         if code:
+            crumb.forget()
             # A thread that is stuck in a model would keep the interpreter from ending.
             sys.stderr.flush()
             os._exit(code)
@@ -137,6 +141,13 @@ class Process:
         if start.greet:
             print(greeting, flush=True)
 
+    def _hear_of_the_last(self) -> None:
+        """Tell what became of the server before this one, if that could not, and leave the same for the next."""
+        address = self._sockets[0].getsockname()[0]
+        who = crumb.whose(address, self._arguments.http_port, os.environ)
+        if who and (said := crumb.leave(who, os.environ)):
+            logger.error("%s", said)
+
     def _repository(self) -> Repository:
         arguments, start = self._arguments, self._start
         threads = share(os.environ)
@@ -145,7 +156,11 @@ class Process:
         repository = Repository(arguments.scheduling, prepare, self._source, build, memory=arguments.model_memory)
         if start.models is not None:
             for model in start.models:
-                repository.take(model)
+                if isinstance(model, Broken):
+                    with contextlib.suppress(LoadError):  # which its maker has told of
+                        repository.load(model)
+                else:
+                    repository.take(model)
             return repository
         if arguments.predictor_host:
             forwarding.configure(forwarding.of_arguments(arguments))
@@ -164,6 +179,7 @@ class Process:
 
         def end(number: int) -> None:
             if ending.done():  # somebody is impatient
+                crumb.forget()
                 os._exit(128 + number)
             ending.set_result(0)
             waiting = sum(served.in_flight for served in server.repository)
@@ -210,7 +226,9 @@ class Process:
             if self._arguments.reload and is_code(self._arguments.model_dir or ""):
                 from mizzen.serve.custom import reload
 
-                background += [tasks.create_task(reload.watch(repository, name, start.began)) for name in repository.names]
+                background += [
+                    tasks.create_task(reload.watch(repository, name, start.began)) for name in repository.names
+                ]
             code = await ending
             for task in background:
                 task.cancel()
@@ -248,9 +266,9 @@ def _observers(arguments: Arguments) -> list[Observer]:
 def make(spec: ModelSpec, environ: Mapping[str, str]) -> Servable:
     """The model of a spec, in this process or in one of its own."""
     if spec.isolation == "process":
-        from mizzen.serve.isolation import Isolated
+        from mizzen.serve.isolation import isolated
 
-        return Isolated(spec)
+        return isolated(spec)
     return registry.build(spec, environ)
 
 
