@@ -10,7 +10,7 @@ from inference_objects import Shelf, installed
 from mizzen.apis.meta import ResourceDef
 from mizzen.apis.schema import Node
 from mizzen.apis.serving.v1alpha1 import CLUSTER_SERVING_RUNTIME, SERVING_RUNTIME
-from mizzen.apis.serving.v1beta1 import INFERENCE_SERVICE
+from mizzen.apis.serving.v1beta1.inferenceservice import INFERENCE_SERVICE
 from mizzen.cluster.apiserver import schema
 from mizzen.control.inference.admission import ADMITTERS
 from mizzen.control.inference.manifests import crds

@@ -7,7 +7,9 @@ from typing import Any
 import msgspec
 
 from mizzen.apis.core import Service
-from mizzen.apis.networking import SERVICE_NAME_LABEL, EndpointSlice, Gateway, HTTPRoute, Ingress
+from mizzen.apis.gateway import Gateway
+from mizzen.apis.httproute import HTTPRoute
+from mizzen.apis.networking import SERVICE_NAME_LABEL, EndpointSlice, Ingress
 
 Body = dict[str, Any]
 

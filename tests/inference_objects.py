@@ -12,7 +12,7 @@ from mizzen.apis.apps import Deployment
 from mizzen.apis.core import CONFIG_MAP, Pod
 from mizzen.apis.meta import ResourceDef
 from mizzen.apis.serving.v1alpha1 import ClusterServingRuntime, ServingRuntime
-from mizzen.apis.serving.v1beta1 import InferenceService
+from mizzen.apis.serving.v1beta1.inferenceservice import InferenceService
 from mizzen.control.inference import config as settings
 from mizzen.control.inference.config import Config
 from mizzen.control.inference.defaults import defaulted

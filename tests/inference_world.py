@@ -12,9 +12,10 @@ from apiserver_fixture import Server, serving
 from inference_objects import manifest
 from mizzen.apis.apps import DEPLOYMENT
 from mizzen.apis.core import CONFIG_MAP, EVENT, NAMESPACE, POD, SERVICE
+from mizzen.apis.httproute import HTTP_ROUTE
 from mizzen.apis.meta import ResourceDef
-from mizzen.apis.networking import HTTP_ROUTE, INGRESS
-from mizzen.apis.serving.v1beta1 import INFERENCE_SERVICE
+from mizzen.apis.networking import INGRESS
+from mizzen.apis.serving.v1beta1.inferenceservice import INFERENCE_SERVICE
 from mizzen.control.inference.admission import ADMITTERS
 from mizzen.control.inference.controller import InferenceServices
 from mizzen.control.inference.manifests import crds, objects

@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from doc_pages import DOCS
-from mizzen.apis.serving.v1beta1 import InferenceService
+from mizzen.apis.serving.v1beta1.inferenceservice import InferenceService
 from mizzen.cli import cli
 from mizzen.cluster.apiserver import builtin
 from mizzen.cluster.apiserver.builtin.addresses import Addresses

@@ -204,12 +204,19 @@ class Client:
                     yield event
 
     async def create(
-        self, resource: ResourceDef, body: Mapping[str, Any], namespace: str = "", *, subresource: str | None = None
+        self,
+        resource: ResourceDef,
+        body: Mapping[str, Any],
+        namespace: str = "",
+        *,
+        subresource: str | None = None,
+        dry_run: bool = False,
     ) -> dict[str, Any]:
         metadata = body.get("metadata") or {}
         name = metadata.get("name") if subresource else None
         path = resource.path(namespace or metadata.get("namespace") or "", name, subresource)
-        return await self._call("POST", path, {"fieldManager": self.field_manager}, body)
+        query = _given({"fieldManager": self.field_manager, "dryRun": "All" if dry_run else ""})
+        return await self._call("POST", path, query, body)
 
     async def update(
         self, resource: ResourceDef, body: Mapping[str, Any], *, subresource: str | None = None
@@ -227,9 +234,10 @@ class Client:
         *,
         kind: Patch = "merge",
         subresource: str | None = None,
+        dry_run: bool = False,
     ) -> dict[str, Any]:
         path = resource.path(namespace, name, subresource)
-        query = {"fieldManager": self.field_manager}
+        query = _given({"fieldManager": self.field_manager, "dryRun": "All" if dry_run else ""})
         return await self._call("PATCH", path, query, body, _PATCH_TYPES[kind])
 
     async def apply(
