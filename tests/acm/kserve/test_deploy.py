@@ -118,7 +118,34 @@ async def test_what_never_gets_ready_is_told_with_its_reason_and_removed(tmp_pat
             "what was made is removed again"
         )
         await until_gone(api, "iris", "wine")
-        assert runtime.told == []
+        assert all("no such file model.joblib" in str(one) for one in runtime.told)
+
+
+async def test_a_spec_that_nothing_can_serve_is_not_waited_for(tmp_path):
+    status = standing(False, reason="PredictorNotReady", message="predictor is not ready")
+    failure = {"reason": "NoSupportingRuntime", "message": "no runtime serves models of format sklurn"}
+    status["modelStatus"] = {"transitionStatus": "InvalidSpec", "lastFailureInfo": failure}
+    async with world(tmp_path) as api, api.kserve(), api.handler() as (handler, _):
+        api.wrong["iris"] = status
+        with pytest.raises(Failed) as caught:
+            await handler.deploy(element(entity("iris"), common={"uninitializedToPassiveTimeout": 300}))
+        assert str(caught.value) == (
+            FAILED + "default/iris cannot get ready: NoSupportingRuntime: no runtime serves models of format sklurn; "
+            "what was made is removed again"
+        )
+
+
+async def test_what_hinders_it_is_told_meanwhile(tmp_path):
+    status = standing(False, reason="PredictorNotReady", message="no such file model.joblib")
+    async with world(tmp_path) as api, api.kserve(), api.handler() as (handler, runtime):
+        api.wrong["iris"] = status
+        deploying = asyncio.create_task(handler.deploy(element(entity("iris"))))
+        await until(lambda: bool(runtime.told))
+        told = runtime.told[0]
+        assert "no such file model.joblib" in str(told)
+        api.wrong.clear()
+        await api.stand("iris", standing(True))
+        assert (await deploying).out_properties["ready"] is True
 
 
 async def test_what_failed_can_be_kept_for_a_look(tmp_path):

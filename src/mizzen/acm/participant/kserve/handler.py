@@ -128,7 +128,11 @@ class KserveHandler(ElementHandler):
             try:
                 standings = await self._bring_up(element, wanted, begun, self._budget(element, "deployTimeoutMs"))
             except Trouble as error:
+                self._leave(element)
                 raise Failed(_fitting(f"{DEPLOY_FAILED}: {error}", await self._undone(element, begun))) from error
+            except BaseException:
+                self._leave(element)
+                raise
             return self._stands(element, wanted, standings, DEPLOYED)
 
     async def undeploy(self, element: Element) -> Outcome:
@@ -214,6 +218,8 @@ class KserveHandler(ElementHandler):
             patience = self._services.patience(seconds)
             applied = await self._services.ensure(entity, owner, patience, begun, known.get(entity.key))
             log.info("InferenceService %s %s", entity, "created" if applied.created else "changed")
+            made = [one for one in wanted.entities if one.key in found or one is entity]
+            self._watch(element, made, None)  # while it comes up, what hinders it is told
             found[entity.key] = await self._services.ready(entity, owner, applied, patience, wanted.status_interval)
         mode = self._settings.readiness
         return [Standing(entity=one, readiness=readiness(found[one.key], mode)) for one in wanted.entities]

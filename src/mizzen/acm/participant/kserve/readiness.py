@@ -26,6 +26,7 @@ class Readiness(Struct, frozen=True, kw_only=True):
         observed: whether the status is about the newest spec, as far as it says.
         reason, message: why it is not ready.
         since: when Ready changed last.
+        hopeless: whether nothing but another spec, or another cluster, can make it ready.
     """
 
     ready: bool
@@ -34,6 +35,7 @@ class Readiness(Struct, frozen=True, kw_only=True):
     reason: str | None = None
     message: str | None = None
     since: str | None = None
+    hopeless: bool = False
 
     @property
     def why_not(self) -> str:
@@ -56,6 +58,7 @@ def readiness(found: Mapping[str, Any], mode: str) -> Readiness:
         observed=mode == INDEX_2 or not observed or not generation or observed >= generation,
         url=status.get("url") or None,
         since=(_of_type(conditions, "Ready") or {}).get("lastTransitionTime"),
+        hopeless=not ready and (status.get("modelStatus") or {}).get("transitionStatus") == "InvalidSpec",
         **({} if ready else _reason(conditions, status)),
     )
 

@@ -21,7 +21,7 @@ from mizzen.acm.participant.kserve.ownership import Owner, Whose, marked, told
 from mizzen.acm.participant.kserve.patience import Patience
 from mizzen.acm.participant.kserve.readiness import Readiness, readiness
 from mizzen.acm.participant.kserve.settings import Settings
-from mizzen.acm.participant.kserve.trouble import NotOurs, OutOfTime, Refused, Trouble, Vanished, reason
+from mizzen.acm.participant.kserve.trouble import Hopeless, NotOurs, OutOfTime, Refused, Trouble, Vanished, reason
 from mizzen.acm.participant.kserve.view import View
 from mizzen.kube.client import Client
 from mizzen.kube.errors import ApiError
@@ -30,6 +30,8 @@ log = logging.getLogger(__name__)
 
 # Seconds between looks at what no watch tells of.
 _LOOK = 1.0
+# Seconds for which a status has to say that it is hopeless: a controller may write it before it has seen everything.
+_HOPE = 2.0
 _NOTHING_SEEN = Readiness(ready=False, reason=None, message="nothing was heard of it")
 
 Found = dict[str, Any]
@@ -151,12 +153,14 @@ class Services:
 
         Raises:
             OutOfTime: it is not; the text says why, by its status.
+            Hopeless: nothing but another spec would make it so.
             Vanished: it is there no more.
             NotOurs: it has become somebody else's.
         """
         loop = asyncio.get_running_loop()
         found: Found | None = applied.found
         ready_since: float | None = None
+        hopeless_since: float | None = None
         look = loop.time() + interval
         with self._view.waking(entity.key) as woken:
             while True:
@@ -172,12 +176,17 @@ class Services:
                     grace = self._settings.generation_grace
                     if ready_since is not None and (state.observed or loop.time() - ready_since >= grace):
                         return found
+                    hopeless_since = (hopeless_since or loop.time()) if state.hopeless and state.observed else None
+                    if hopeless_since is not None and loop.time() - hopeless_since >= _HOPE:
+                        raise Hopeless(f"{entity} cannot get ready: {state.why_not}")
                 if patience.left <= 0:
                     why = f"; {patience.trouble}" if patience.is_troubled else ""
                     raise OutOfTime(f"{entity} is not ready after {patience.seconds:.0f} s: {state.why_not}{why}")
                 until = [patience.left, max(0.0, look - loop.time())]
                 if ready_since is not None:
                     until.append(max(0.0, ready_since + grace - loop.time()))
+                if hopeless_since is not None:
+                    until.append(max(0.0, hopeless_since + _HOPE - loop.time()))
                 if not self._view.is_true(entity.key):
                     until.append(_LOOK)
                     look = min(look, loop.time() + _LOOK)

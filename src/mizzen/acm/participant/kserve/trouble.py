@@ -38,6 +38,10 @@ class OutOfTime(Trouble):
     """It did not happen in the time there was."""
 
 
+class Hopeless(Trouble):
+    """It will not happen, however long one waits."""
+
+
 class Vanished(Trouble):
     """Somebody else has deleted it."""
 
