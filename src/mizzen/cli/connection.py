@@ -34,13 +34,29 @@ def cluster(kubeconfig: Path | None) -> config.ClusterConfig:
         UpError: no kubeconfig was named and no installation runs in this home.
     """
     if kubeconfig is None and not os.environ.get("KUBECONFIG"):
-        home = Home.from_environment()
-        if not home.kubeconfig.exists() or state.read(home) is None:
-            raise UpError(
-                f"no installation runs in {home.root}; start one with `mizzen up -d`, or name a cluster with KUBECONFIG"
-            )
-        kubeconfig = home.kubeconfig
+        kubeconfig = _own_kubeconfig()
     return config.load(kubeconfig)
+
+
+def named_or_own_kubeconfig(kubeconfig: Path | None) -> Path:
+    """The file to hand to another process: the one that is named, ``$KUBECONFIG``'s first, or this installation's.
+
+    Raises:
+        UpError: as :func:`cluster`, or the file is not there.
+    """
+    named = kubeconfig or Path((os.environ.get("KUBECONFIG") or "").split(os.pathsep)[0] or _own_kubeconfig())
+    if not named.is_file():
+        raise UpError(f"there is no kubeconfig {named}")
+    return named.absolute()
+
+
+def _own_kubeconfig() -> Path:
+    home = Home.from_environment()
+    if not home.kubeconfig.exists() or state.read(home) is None:
+        raise UpError(
+            f"no installation runs in {home.root}; start one with `mizzen up -d`, or name a cluster with KUBECONFIG"
+        )
+    return home.kubeconfig
 
 
 def with_client(kubeconfig: Path | None, work: Callable[[Client], Awaitable[T]]) -> T:

@@ -19,14 +19,19 @@ PROGRAM = """
 import logging, sys
 sys.path.insert(0, sys.argv[1])
 from pathlib import Path
-from mizzen.acm.participant.main import main
+from mizzen.acm.participant.main import configured, main
+from mizzen.errors import MizzenError
 from participant_world import StubHandler
 logging.basicConfig(level=logging.INFO, stream=sys.stdout, format="%(levelname)s %(message)s")
 class Reading(StubHandler):
     def __init__(self, configuration):
         super().__init__()
         configuration.settings.number("stub.size", 1)
-sys.exit(main(Reading, files=[Path(name) for name in sys.argv[3:]], broker=sys.argv[2] or None))
+servers = "participant.intermediaryParameters.kafka.bootstrapServers"
+try:
+    main(configured([Path(name) for name in sys.argv[3:]], [(servers, sys.argv[2], "--broker")]), Reading)
+except MizzenError as error:
+    sys.exit(str(error))
 """
 FILE = f"""
 participant:

@@ -6,8 +6,7 @@ import asyncio
 import logging
 import os
 import signal
-import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from mizzen.acm.participant.configuration import Configuration, load, read
@@ -19,12 +18,12 @@ from mizzen.acm.participant.web import serve as serve_web
 from mizzen.bus.client import Bus
 from mizzen.bus.java import of_java
 from mizzen.bus.settings import BusSettings
-from mizzen.errors import MizzenError
 
 _log = logging.getLogger(__name__)
 
 HandlerFactory = Callable[[Configuration], ElementHandler]
 Started = Callable[[Participant, int | None], None]
+Given = tuple[str, str, str]
 
 
 async def serve(configuration: Configuration, handler_factory: HandlerFactory, on_start: Started | None = None) -> None:
@@ -84,39 +83,41 @@ def bus_settings(configuration: Configuration) -> tuple[BusSettings, list[str]]:
 
 
 def configured(
-    files: Sequence[Path] = (), broker: str | None = None, environment: Mapping[str, str] | None = None
+    files: Sequence[Path] = (), given: Iterable[Given] = (), environment: Mapping[str, str] | None = None
 ) -> Configuration:
     """The configuration from files (those that ``SPRING_CONFIG_LOCATION`` names where there are none) and environment.
 
     Args:
-        broker: goes before what the configuration says of Kafka's servers.
+        given: values that go before all others: path, text, and who says so.
 
     Raises:
         Misconfigured: with all that is wrong.
     """
     settings = load(files, os.environ if environment is None else environment)
-    if broker:
-        settings.set("participant.intermediaryParameters.kafka.bootstrapServers", broker, "--broker")
+    for path, text, origin in given:
+        settings.set(path, text, origin)
     return read(settings)
 
 
-def main(handler_factory: HandlerFactory, *, files: Sequence[Path] = (), broker: str | None = None) -> int:
+def main(configuration: Configuration, handler_factory: HandlerFactory, on_start: Started | None = None) -> None:
     """Run a participant in the foreground until SIGTERM or SIGINT.
 
-    Returns:
-        The process's exit status: 0 after a signal, 1 when it could not run, with the reason on standard error.
+    Raises:
+        MizzenError: why it cannot run.
     """
-    try:
-        asyncio.run(_until_signal(configured(files, broker), handler_factory))
-    except MizzenError as error:
-        print(error, file=sys.stderr)
-        return 1
-    return 0
+    asyncio.run(_until_signal(configuration, handler_factory, on_start))
 
 
-async def _until_signal(configuration: Configuration, handler_factory: HandlerFactory) -> None:
+async def _until_signal(
+    configuration: Configuration, handler_factory: HandlerFactory, on_start: Started | None
+) -> None:
+    def started(participant: Participant, port: int | None) -> None:
+        _announce(participant, port)
+        if on_start is not None:
+            on_start(participant, port)
+
     loop = asyncio.get_running_loop()
-    serving = asyncio.create_task(serve(configuration, handler_factory, _announce))
+    serving = asyncio.create_task(serve(configuration, handler_factory, started))
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, serving.cancel)
     try:
