@@ -6,6 +6,7 @@ read the same. What is refused is a :class:`Refused` with REST's status and text
 
 from __future__ import annotations
 
+import builtins
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractContextManager
@@ -102,7 +103,7 @@ class Compositions(ABC):
     async def delete(self, composition: UUID) -> Body: ...
 
     @abstractmethod
-    async def fields(self, composition: UUID) -> list[Body]:
+    async def fields(self, composition: UUID) -> builtins.list[Body]:
         """For a form: ``{"element": {"name", "version"}, "participantId", "fields": [...]}`` for each element."""
 
 
@@ -132,7 +133,12 @@ class Instances(ABC):
 
     @abstractmethod
     async def order(
-        self, composition: UUID, instance: UUID, deploy: DeployOrder | None, lock: LockOrder | None, sub: SubOrder | None
+        self,
+        composition: UUID,
+        instance: UUID,
+        deploy: DeployOrder | None,
+        lock: LockOrder | None,
+        sub: SubOrder | None,
     ) -> None: ...
 
     @abstractmethod
@@ -142,7 +148,7 @@ class Instances(ABC):
     async def rollback(self, composition: UUID, instance: UUID) -> None: ...
 
     @abstractmethod
-    def allowed(self, instance: Body) -> list[str]:
+    def allowed(self, instance: Body) -> builtins.list[str]:
         """The orders that an instance takes now, by the names of REST: for buttons."""
 
 
