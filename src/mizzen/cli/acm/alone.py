@@ -82,8 +82,9 @@ def participant(
         ("server.port", None if port is None else str(port), "--port"),
     ]
     if quick:
-        given += [("mizzen.embeddedBroker", "true", "--quick"), ("server.address", "127.0.0.1", "--quick")]
+        given.append(("mizzen.embeddedBroker", "true", "--quick"))
     if credentials is not None:
+        given.append(("server.address", "127.0.0.1", "--credentials"))
         known = msgspec.json.decode(credentials.read_bytes(), type=Credentials)
         given.append(("spring.security.user.name", known.user, "--credentials"))
         given.append(("spring.security.user.password", known.password, "--credentials"))
@@ -171,6 +172,8 @@ def runtime(
 def _with_log() -> None:
     level = os.environ.get("MIZZEN_LOG_LEVEL", "INFO").upper()
     logging.basicConfig(stream=sys.stderr, level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    for chatty in ("alembic", "uvicorn"):
+        logging.getLogger(chatty).setLevel(max(logging.WARNING, logging.getLogger().level))
 
 
 def _tied_to(parent: int | None) -> None:

@@ -6,12 +6,10 @@ import base64
 import contextlib
 import functools
 import http.client
-import os
 import ssl
-import sys
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import SplitResult, quote, urlencode, urlsplit
 
 import click
 import orjson
@@ -46,10 +44,8 @@ class Api:
     """
 
     def __init__(self, url: str, user: str, password: str) -> None:
-        parts = urlsplit(url if "//" in url else f"http://{url}")
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise AcmError(f"{url!r} is no URL of a runtime; it reads like http://127.0.0.1:6969")
-        self.url = f"{parts.scheme}://{parts.netloc}"
+        parts = _parts(url)
+        self.url = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
         self._parts = parts
         self._base = parts.path.rstrip("/") or _BASE
         word = base64.b64encode(f"{user}:{password}".encode()).decode()
@@ -98,6 +94,16 @@ class Api:
         return http.client.HTTPConnection(host, port, timeout=_TIMEOUT)
 
 
+def _parts(url: str) -> SplitResult:
+    try:
+        parts = urlsplit(url if "//" in url else f"http://{url}")
+        if parts.scheme in ("http", "https") and parts.hostname and parts.port != 0:
+            return parts
+    except ValueError:
+        pass  # a port that is no number, or half an IPv6 address
+    raise AcmError(f"{url!r} is no URL of a runtime; it reads like http://127.0.0.1:6969")
+
+
 def _refused(url: str, status: int, told: bytes) -> AcmError:
     if status == 401:
         return AcmError(f"the runtime at {url} does not know this user and password (--user, --password)", status)
@@ -140,8 +146,3 @@ def connect(url: str | None, user: str | None, password: str | None) -> Api:
     if not user or password is None:
         raise AcmError(f"who asks {url}? Name --user and --password, or MIZZEN_ACM_USER and MIZZEN_ACM_PASSWORD")
     return Api(url, user, password)
-
-
-def terminal_is_rich() -> bool:
-    """Whether progress may be drawn over itself."""
-    return sys.stdout.isatty() and os.environ.get("TERM") != "dumb"

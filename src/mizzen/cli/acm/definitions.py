@@ -4,28 +4,27 @@ from __future__ import annotations
 
 import click
 
+from mizzen.acm.tosca import validate as check
 from mizzen.cli.acm import api as rest
 from mizzen.cli.acm import documents, naming, waiting
 from mizzen.cli.acm.api import AcmError, Api
 
 
-@click.command(short_help="Check a definition, without a runtime.")
+@click.command(short_help="Check a definition or an instance, without a runtime.")
 @click.argument("file")
-def validate(file: str) -> None:
-    """Check the composition definition in FILE (TOSCA as YAML or JSON; - for standard input) as a runtime would.
+@click.option("--definition", metavar="FILE", help="The definition that an instance has to fit.")
+def validate(file: str, definition: str | None) -> None:
+    """Check the composition definition or the instance in FILE (YAML or JSON; - for standard input) as a runtime would.
 
     Exit code 1 if it would be refused; each reason is told with its line.
     """
-    from mizzen.acm.tosca import validate as check
-
     content = documents.read(file)
-    report = check(content)
-    if report.ok:
-        click.echo(f"{file}: a runtime takes it")
-        return
-    text = content.decode("utf-8", "replace")
-    click.echo(report.render(file, text, color=rest.terminal_is_rich()), err=True)
-    raise click.exceptions.Exit(1)
+    report = check(content, composition=documents.read(definition) if definition else None)
+    if report.problems or report.warnings:
+        documents.tell(file, content, report)
+    if not report.ok:
+        raise click.exceptions.Exit(1)
+    click.echo(f"{file}: a runtime takes it")
 
 
 @click.command(short_help="Give a definition to the runtime.")
@@ -37,8 +36,9 @@ def commission(file: str, api: Api) -> None:
     try:
         answer = api.ask("POST", "compositions", body=content, media_type=documents.media_type(content))
     except AcmError as error:
-        documents.tell_problems(file, error.problems)
-        raise
+        if not error.problems:
+            raise
+        raise documents.refused(file, content, documents.problems(error.problems)) from None
     click.echo(answer["compositionId"])
     click.echo(f"commissioned; next: mizzen acm prime {answer['compositionId'][:8]} --wait", err=True)
 

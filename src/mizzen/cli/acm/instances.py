@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import re
 from typing import Any
 
 import click
-import orjson
 
+from mizzen.acm.tosca import Document
 from mizzen.cli.acm import api as rest
 from mizzen.cli.acm import documents, naming, waiting
 from mizzen.cli.acm.api import AcmError, Api
@@ -24,22 +26,19 @@ def instantiate(composition: str, file: str, api: Api) -> None:
     The file's compositionId, often a placeholder, is replaced.
     """
     found = naming.composition(api, composition)["compositionId"]
-    body = documents.mapping(documents.read(file), file) | {"compositionId": found}
-    answer = _post(api, found, body, file)
+    document = documents.instance(file, found)
+    answer = _post(api, found, document.value | {"compositionId": found}, file, document)
     click.echo(answer["instanceId"])
     click.echo(f"made; next: mizzen acm deploy {answer['instanceId'][:8]} --wait", err=True)
 
 
-def _post(api: Api, composition: str, body: dict[str, Any], file: str) -> Any:
+def _post(api: Api, composition: str, body: dict[str, Any], file: str, document: Document) -> Any:
     try:
-        content = orjson.dumps(body, default=str)
-    except TypeError as error:
-        raise AcmError(f"{file}: {error}") from None
-    try:
-        return api.ask("POST", "compositions", composition, "instances", body=content)
+        return api.ask("POST", "compositions", composition, "instances", body=json.dumps(body).encode())
     except AcmError as error:
-        documents.tell_problems(file, error.problems)
-        raise
+        if not error.problems:
+            raise
+        raise documents.refused(file, document.text, documents.problems(error.problems, document)) from None
 
 
 def _order(name: str, field: str, goal: str, about: str) -> click.Command:
@@ -52,12 +51,28 @@ def _order(name: str, field: str, goal: str, about: str) -> click.Command:
     def command(instance: str, wait: bool, timeout: float, api: Api) -> None:
         found = naming.instance(api, instance)
         composition, identifier = found["compositionId"], found["instanceId"]
-        body = orjson.dumps({field: name.upper()})
-        api.ask("PUT", "compositions", composition, "instances", identifier, body=body)
+        try:
+            body = json.dumps({field: name.upper()}).encode()
+            api.ask("PUT", "compositions", composition, "instances", identifier, body=body)
+        except AcmError as error:
+            raise _plain(error, name, found) from None
         if wait:
-            waiting.for_instance(api, composition, identifier, goal, timeout)
+            waiting.for_instance(api, identifier, goal, timeout)
 
     return command
+
+
+def _plain(error: AcmError, order: str, instance: dict[str, Any]) -> AcmError:
+    """What is said of an order that does not fit the state: the runtime's own sentence is for programs."""
+    told = re.match(r"Not valid order .*; (DeployState: .*)", str(error))
+    if told is None:
+        return error
+    states = dict(part.split(": ", 1) for part in told[1].split("; "))
+    state = states.pop("DeployState")
+    more = ", ".join(value for value in states.values() if value not in ("NONE", "NO_ERROR"))
+    state += f" ({more})" if more else ""
+    name = f"{instance['name']}:{instance['version']}"
+    return AcmError(f"{name} cannot take the order {order} while it is {state}", error.status)
 
 
 deploy = _order("deploy", "deployOrder", "DEPLOYED", "Bring an instance up.")
@@ -101,11 +116,11 @@ def migrate(instance: str, composition: str, file: str, precheck: bool, wait: bo
 
 def _change(api: Api, found: dict[str, Any], file: str, more: dict[str, Any], goal: str | None, timeout: float) -> None:
     composition, identifier = found["compositionId"], found["instanceId"]
-    body = documents.mapping(documents.read(file), file)
-    body = {"name": found["name"], "version": found["version"]} | body
-    _post(api, composition, body | {"compositionId": composition, "instanceId": identifier} | more, file)
+    document = documents.instance(file, composition)
+    body = {"name": found["name"], "version": found["version"]} | document.value
+    _post(api, composition, body | {"compositionId": composition, "instanceId": identifier} | more, file, document)
     if goal is not None:
-        waiting.for_instance(api, more.get("compositionTargetId", composition), identifier, goal, timeout)
+        waiting.for_instance(api, identifier, goal, timeout)
 
 
 @click.command(short_help="Go back to before an update or migration that failed.")
@@ -118,4 +133,4 @@ def rollback(instance: str, wait: bool, timeout: float, api: Api) -> None:
     composition, identifier = found["compositionId"], found["instanceId"]
     api.ask("POST", "compositions", composition, "instances", identifier, "rollback")
     if wait:
-        waiting.for_instance(api, composition, identifier, "DEPLOYED", timeout)
+        waiting.for_instance(api, identifier, "DEPLOYED", timeout)

@@ -6,11 +6,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 import click
+import orjson
 
 from mizzen.cli import output
 from mizzen.cli.acm import api as rest
-from mizzen.cli.acm import naming
-from mizzen.cli.acm.api import AcmError, Api
+from mizzen.cli.acm import elements, naming
+from mizzen.cli.acm.api import Api
+from mizzen.cli.acm.naming import NotFound
 
 Body = dict[str, Any]
 
@@ -57,8 +59,11 @@ def status(word: str | None, form: str, api: Api) -> None:
 def _tell_one(api: Api, word: str, form: str) -> None:
     try:
         found = naming.instance(api, word)
-    except AcmError:
-        body = naming.composition(api, word)
+    except NotFound as no_instance:
+        try:
+            body = naming.composition(api, word)
+        except NotFound as no_definition:
+            raise NotFound(f"{no_instance}; {no_definition}") from None
         if form != "text":
             output.show(body, form)
             return
@@ -109,7 +114,8 @@ def _element_rows(element: Body) -> list[list[str]]:
     for name, title in (("message", "  message"), ("operationalState", "  works"), ("useState", "  use")):
         if element.get(name):
             rows.append([title, str(element[name])])
-    rows += [[f"  {name}", _short(value)] for name, value in sorted((element.get("outProperties") or {}).items())]
+    rows += [[f"  {name}", standing] for name, standing in elements.entities(element)]
+    rows += [[f"  {name}", _short(value)] for name, value in elements.others(element).items()]
     return rows
 
 
@@ -134,7 +140,7 @@ def _reason(body: Body) -> str:
 
 
 def _short(value: Any) -> str:
-    return value if isinstance(value, str) else output.as_json(value).replace("\n", " ")
+    return value if isinstance(value, str) else orjson.dumps(value).decode()
 
 
 @click.command(short_help="List participants and their replicas.")

@@ -8,17 +8,22 @@ from mizzen.cli.acm.api import AcmError, Api
 
 Body = dict[str, Any]
 
+_SHOWN = 5
+_LEAST = 4
+
+
+class NotFound(AcmError):
+    """There is nothing of that name."""
+
 
 def composition(api: Api, word: str) -> Body:
     """The definition's own body: ``compositionId``, ``serviceTemplate``, ``state``, ...
 
     Raises:
-        AcmError: there is none, or more than one.
+        NotFound: there is none.
+        AcmError: there is more than one.
     """
-    return _composition_of(api, one_of(compositions(api), word, "compositionId", "composition"))
-
-
-def _composition_of(api: Api, found: Body) -> Body:
+    found = one_of(compositions(api), word, "compositionId", "composition")
     body: Body = api.get("compositions", found["compositionId"])
     return body
 
@@ -39,7 +44,8 @@ def compositions(api: Api) -> list[Body]:
 def instance(api: Api, word: str) -> Body:
     """
     Raises:
-        AcmError: there is none, or more than one.
+        NotFound: there is none.
+        AcmError: there is more than one.
     """
     return one_of(instances(api), word, "instanceId", "instance")
 
@@ -53,17 +59,23 @@ def one_of(bodies: list[Body], word: str, identifier: str, noun: str) -> Body:
     """The only one that a word can mean.
 
     Args:
-        word: an id, the beginning of one, a name, or ``name:version``.
+        word: an id, the beginning of one (four characters at least), a name, or ``name:version``.
+
+    Raises:
+        NotFound: there is none.
+        AcmError: there is more than one.
     """
     name, _, version = word.partition(":")
-    exact = [body for body in bodies if body[identifier] == word]
+    exact = [body for body in bodies if body[identifier] == word.lower()]
     named = [body for body in bodies if body["name"] == name and version in ("", body["version"])]
-    begun = [body for body in bodies if len(word) > 3 and body[identifier].startswith(word.lower())]
+    begun = [body for body in bodies if len(word) >= _LEAST and body[identifier].startswith(word.lower())]
     found = exact or named or begun
     if not found:
-        there = ", ".join(f"{body['name']}:{body['version']} ({body[identifier][:8]})" for body in bodies[:5])
-        raise AcmError(f"there is no {noun} {word}" + (f"; there is {there}" if there else ""))
+        there = ", ".join(f"{body['name']}:{body['version']} ({body[identifier][:8]})" for body in bodies[:_SHOWN])
+        more = f" and {len(bodies) - _SHOWN} more" if len(bodies) > _SHOWN else ""
+        raise NotFound(f"there is no {noun} {word!r}" + (f"; there is {there}{more}" if there else ""))
     if len(found) > 1:
-        several = ", ".join(body[identifier] for body in found[:5])
-        raise AcmError(f"{word} could be any of {len(found)} {noun}s: {several}")
+        several = ", ".join(f"{body['name']}:{body['version']} ({body[identifier]})" for body in found[:_SHOWN])
+        more = " ..." if len(found) > _SHOWN else ""
+        raise AcmError(f"{word!r} could be any of {len(found)} {noun}s: {several}{more}")
     return found[0]

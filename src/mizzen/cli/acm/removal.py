@@ -6,7 +6,8 @@ import click
 
 from mizzen.cli.acm import api as rest
 from mizzen.cli.acm import naming, waiting
-from mizzen.cli.acm.api import AcmError, Api
+from mizzen.cli.acm.api import Api
+from mizzen.cli.acm.naming import NotFound
 
 
 @click.command(short_help="Delete an instance or a definition.")
@@ -18,15 +19,15 @@ def delete(word: str, wait: bool, timeout: float, api: Api) -> None:
     NAME:VERSION)."""
     try:
         found = naming.instance(api, word)
-    except AcmError as no_instance:
+    except NotFound as no_instance:
         definitions = naming.compositions(api)
         try:
-            definition = naming.one_of(definitions, word, "compositionId", "definition")
-        except AcmError as no_definition:
-            raise AcmError(f"{no_instance}; {no_definition}") from None
+            definition = naming.one_of(definitions, word, "compositionId", "composition")
+        except NotFound as no_definition:
+            raise NotFound(f"{no_instance}; {no_definition}") from None
         api.ask("DELETE", "compositions", definition["compositionId"])
         return
     composition, identifier = found["compositionId"], found["instanceId"]
     api.ask("DELETE", "compositions", composition, "instances", identifier)
     if wait:
-        waiting.for_instance(api, composition, identifier, "DELETED", timeout)
+        waiting.for_instance(api, identifier, "DELETED", timeout)

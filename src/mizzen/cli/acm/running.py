@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from pathlib import Path
 
@@ -10,7 +11,8 @@ import click
 
 from mizzen.cli import output
 from mizzen.cli.connection import named_or_own_kubeconfig
-from mizzen.up.acm.home import AcmHome
+from mizzen.up.acm import state
+from mizzen.up.acm.home import AcmHome, already_running
 from mizzen.up.acm.state import State
 
 _REST_PORT = 6969
@@ -34,6 +36,7 @@ _REST_PORT = 6969
     type=click.Path(path_type=Path),
     help="The cluster for the models [default: $KUBECONFIG, or the installation of this home].",
 )
+@click.option("--background", is_flag=True, hidden=True, help="What --detach starts.")
 def up(
     detach: bool,
     rest_port: int,
@@ -42,6 +45,7 @@ def up(
     broker: str | None,
     database: str | None,
     kubeconfig: Path | None,
+    background: bool,
 ) -> None:
     """Start what automation compositions need on this machine: a Kafka broker, a runtime with its page, and a
     participant that deploys InferenceServices to the installation of `mizzen up`.
@@ -49,6 +53,8 @@ def up(
     Runs until Ctrl-C or `mizzen acm down`. Everything it keeps is in $MIZZEN_HOME/acm.
     """
     home = AcmHome.from_environment()
+    if state.read(home) is not None:
+        raise already_running(home)  # before its credentials are replaced
     cluster = named_or_own_kubeconfig(kubeconfig)
     home.make()
     credentials = home.given_credentials(user, password)
@@ -66,7 +72,10 @@ def up(
     settings = Settings(
         rest_port=rest_port, credentials=credentials, kubeconfig=cluster, broker=broker, database=database
     )
-    asyncio.run(Set(home, settings, click.echo, lambda running: _tell(home, running, begun, "Ctrl-C ends it")).run())
+    # What the broker's end is told by goes into the same log; the bus would tell it a second time.
+    logging.getLogger("mizzen.bus").addHandler(logging.NullHandler())
+    end = "" if background else "Ctrl-C ends it"
+    asyncio.run(Set(home, settings, click.echo, lambda running: _tell(home, running, begun, end)).run())
     click.echo("stopped; everything it started has ended")
 
 

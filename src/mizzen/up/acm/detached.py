@@ -31,7 +31,7 @@ def start(home: AcmHome, arguments: Sequence[str]) -> State:
     with os.fdopen(os.open(log, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600), "r+b") as output:
         begun = output.seek(0, os.SEEK_END)
         process = subprocess.Popen(
-            [sys.executable, "-m", "mizzen.cli", "acm", "up", *arguments],
+            [sys.executable, "-m", "mizzen.cli", "acm", "up", "--background", *arguments],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,

@@ -40,6 +40,9 @@ class AcmHome:
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
             raise UpError(f"{self.root} cannot be made: {error.strerror} ({error.filename})") from error
+        for folder in (self.root, self.logs):
+            if not os.access(folder, os.W_OK | os.X_OK):
+                raise UpError(f"{folder} is not ours to write in; name another home with MIZZEN_HOME")
 
     @property
     def logs(self) -> Path:
@@ -102,10 +105,21 @@ class AcmHome:
         return self.key
 
 
+def already_running(home: AcmHome) -> UpError:
+    return UpError(f"a set runs in {home.root} already; `mizzen acm down` ends it")
+
+
 def write_secret(file: Path, content: bytes) -> None:
-    """Write a file that only this user may read, in one step."""
+    """Write a file that only this user may read, in one step.
+
+    Raises:
+        UpError: the disk is full, or the folder is not ours.
+    """
     fresh = file.with_name(file.name + ".new")
-    fresh.unlink(missing_ok=True)
-    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as opened:
-        opened.write(content)
-    fresh.replace(file)
+    try:
+        fresh.unlink(missing_ok=True)
+        with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as opened:
+            opened.write(content)
+        fresh.replace(file)
+    except OSError as error:
+        raise UpError(f"{file} cannot be written: {error.strerror}") from error

@@ -26,7 +26,7 @@ from mizzen.bus.broker import Broker
 from mizzen.bus.errors import BusError
 from mizzen.cluster.node.runtime.identity import Identity
 from mizzen.up.acm import state
-from mizzen.up.acm.home import AcmHome, Credentials
+from mizzen.up.acm.home import AcmHome, Credentials, already_running
 from mizzen.up.acm.state import PartState, State
 from mizzen.up.errors import UpError
 
@@ -231,7 +231,11 @@ class Set:
             if self._ending.is_set():
                 return process
             await _end(process)
-            raise UpError(f"the {name} has not said within {_READY_PATIENCE:.0f} s that it is ready; see {log}")
+            said = _last_line(log)
+            raise UpError(
+                f"the {name} has not said within {_READY_PATIENCE:.0f} s that it is ready"
+                f"{f'; it said last: {said}' if said else ''} (see {log})"
+            )
         if not told:
             await process.wait()
             raise UpError(f"the {name} did not start: {_last_line(log) or 'it says nothing'} (see {log})")
@@ -299,7 +303,7 @@ def locked(home: AcmHome) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise UpError(f"a set runs in {home.root} already; `mizzen acm down` ends it") from None
+            raise already_running(home) from None
         yield
 
 
