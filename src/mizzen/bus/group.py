@@ -23,6 +23,7 @@ _COMMIT_EVERY = 0.1
 _COMMIT_AGAIN = 1.0
 _CONFIRMED_WITHIN = 5.0
 _HANDED_ON_WITHIN = 2.0
+_LEFT_WITHIN = 0.5  # then the handlers that are left are cancelled
 _EARLIEST = {"earliest", "smallest", "beginning"}
 
 
@@ -72,7 +73,7 @@ class GroupReader(Reader):
             self._commit(consumer)
 
     def closing(self, consumer: Consumer) -> None:
-        self.drain()
+        self._let_end(_LEFT_WITHIN)
         if self.settled:
             self._commit(consumer)
         self._member = None
@@ -142,18 +143,25 @@ class GroupReader(Reader):
     def _on_revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         """Let what is being handled come to its end, so that the next member need not begin with it again."""
         was_settled = self.settled
-        for lane in self.lanes.values():
-            lane.closed = True
-        until = time.monotonic() + (0.0 if self.stopping else _HANDED_ON_WITHIN)
-        while any(lane.busy for lane in self.lanes.values()) and time.monotonic() < until and not self.stopping:
-            time.sleep(0.01)
-        self.drain()
+        self._let_end(0.0 if self.stopping else _HANDED_ON_WITHIN)
         if was_settled:
             self._commit(consumer)
         self._forget()
 
     def _on_lost(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         self._forget()
+
+    def _let_end(self, seconds: float) -> None:
+        """Begin with nothing more, and take in what is being handled as far as it ends in time."""
+        for lane in self.lanes.values():
+            lane.closed = True
+        until = time.monotonic() + seconds
+        was_stopping = self.stopping
+        while any(lane.busy for lane in self.lanes.values()) and time.monotonic() < until:
+            if self.stopping and not was_stopping:
+                break  # whoever ends it gives its own, shorter time
+            time.sleep(0.01)
+        self.drain()
 
     def _forget(self) -> None:
         for lane in self.lanes.values():

@@ -89,14 +89,18 @@ class Lanes:
             # Set before the question: the thread closes a lane first and then looks whether it is busy.
             lane.busy = True
             try:
-                if lane.closed:
-                    continue
-                await self._handle(record)
-            except Exception:
-                log.exception("handling %s-%d at %d failed; going on", record.topic, record.partition, record.offset)
+                if not lane.closed:
+                    await self._handled(lane, record)
             finally:
                 lane.busy = False
-            self.done.append((lane, record))
+
+    async def _handled(self, lane: Lane, record: Record) -> None:
+        try:
+            await self._handle(record)
+        except Exception:
+            log.exception("handling %s-%d at %d failed; going on", record.topic, record.partition, record.offset)
+        # While the lane is still busy: whoever waits for that takes in what was done, and commits it.
+        self.done.append((lane, record))
 
 
 def _weight(record: Record) -> int:

@@ -12,9 +12,9 @@ import pytest
 import yaml
 
 from acm.rest.asking import GOLDENS, YAML, client
-from runtime_world import TOPICS, World, failing, obedient
 from mizzen.acm import samples
 from mizzen.bus import Broker
+from runtime_world import TOPICS, World, failing, obedient
 
 TYPE = "org.onap.policy.clamp.acm.KserveAutomationCompositionElement"
 

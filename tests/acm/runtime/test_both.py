@@ -85,7 +85,7 @@ async def test_a_life_in_every_dialect(world: World, dialect: Dialect) -> None:
         await world.composition_is(composition, "COMMISSIONED")
 
 
-@pytest.mark.parametrize("dialect", [Dialect.BOTH, Dialect.A])
+@pytest.mark.parametrize("dialect", Dialect)
 async def test_a_migration_fails_is_taken_back_and_done(world: World, dialect: Dialect) -> None:
     await world.start(dialect=dialect)
     handler = AbleHandler()

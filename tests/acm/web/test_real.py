@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from runtime_world import TOPICS, World, failing, obedient
 from mizzen.acm.runtime.rest.app import app
 from mizzen.acm.runtime.rest.serving import serve
 from mizzen.acm.runtime.rest.settings import Settings
 from mizzen.bus import Broker
+from runtime_world import TOPICS, World, failing, obedient
 
 playwright = pytest.importorskip("playwright.async_api")
 

@@ -155,6 +155,14 @@ def _older(
     return found
 
 
+# A migration that is taken back says of each element what it was in the migration.
+_TURNED = {
+    MigrationState.NEW: MigrationState.REMOVED,
+    MigrationState.REMOVED: MigrationState.NEW,
+    MigrationState.DEFAULT: MigrationState.DEFAULT,
+}
+
+
 def _migration(message: Migration, instance_id: UUID, instance: CachedInstance | None, cache: Cache) -> list[Told]:
     source = message.composition_id or (instance.composition_id if instance else None)
     listed = _own(message.participant_updates_list, cache.participant)
@@ -166,10 +174,11 @@ def _migration(message: Migration, instance_id: UUID, instance: CachedInstance |
         known = instance.elements.get(entry.id) if instance else None
         # Once a stage has run, memory holds what is to be; the side before is only what is still known of it.
         before = cache.for_handler(instance, known, source) if instance and known else None
-        if entry.migration_state is MigrationState.NEW:
+        state = _TURNED[entry.migration_state] if message.rollback else entry.migration_state
+        if state is MigrationState.NEW:
             before = None
         after = _entered(instance_id, target, entry, before, cache)
-        found.append(Told(before, None if entry.migration_state is MigrationState.REMOVED else after))
+        found.append(Told(before, None if state is MigrationState.REMOVED else after))
     # Releases before migration states leave out what is to go.
     named = {entry.id for entry in listed.ac_element_list}
     if instance:

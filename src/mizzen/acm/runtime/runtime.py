@@ -87,7 +87,7 @@ class Runtime:
         presence = Presence(conductor)
         inbox = Inbox(store, conductor, presence)
         sender = Sender(store, self._bus, conductor, cipher)
-        scanner = self._scanner = Scanner(store, conductor, feed)
+        scanner = self._scanner = Scanner(store, conductor, presence, feed)
         listener = self._bus.group([self.settings.operation_topic], self.settings.group, inbox.handle)
         repeats = Repeats(store, self._bus, conductor, listener, self._topics, lambda: scanner.leads)
         self.service = RuntimeService(store, conductor, presence, self._bus, feed, cipher)

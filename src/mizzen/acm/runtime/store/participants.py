@@ -81,13 +81,11 @@ def leave(work: Work, replica: UUID) -> UUID | None:
     return UUID(key)
 
 
-def expire(work: Work, before: int) -> list[UUID]:
-    """Forget the processes that were heard of last before an instant; returns them."""
+def expire(work: Work, before: int) -> dict[UUID, UUID]:
+    """Forget the processes that were heard of last before an instant; returns them, and whose each was."""
     query = select(replicas.c.id).where(replicas.c.last < before)
     silent = [UUID(key) for key in work.connection.execute(query).scalars()]
-    for replica in silent:
-        leave(work, replica)
-    return silent
+    return {replica: participant for replica in silent if (participant := leave(work, replica)) is not None}
 
 
 def silent(work: Work, before: int) -> bool:

@@ -12,7 +12,7 @@ from mizzen.acm.runtime.conduct import Case, Conductor
 from mizzen.acm.runtime.model import Instance, SupportedType
 from mizzen.acm.runtime.moments import now
 from mizzen.acm.runtime.orders import syncs
-from mizzen.acm.runtime.store import compositions, instances, participants
+from mizzen.acm.runtime.store import compositions, instances, participants, pending
 from mizzen.acm.runtime.store.engine import Work
 
 _UNNAMED = "participantId or replicaId is missing"
@@ -52,7 +52,16 @@ class Presence:
             return _UNNAMED
         gone = participants.leave(work, message.replica_id)
         self._post.send(work, DeregisterAck(response_to=message.message_id, message="Participant Deregister Ack"))
-        return None if gone else "the replica was not known"
+        if gone is None:
+            return "the replica was not known"
+        self.left(work, gone)
+        return None
+
+    def left(self, work: Work, participant: UUID) -> None:
+        """A replica is gone. What it was at, those that are left take up again when they are told how things stand."""
+        known = participants.get(work, participant)
+        if known is not None and known.replicas and pending.any_at_all(work):
+            self.restart(work, participant, None)
 
     def synchronise(self, work: Work, message: RequestSync) -> str | None:
         """Answer with what is outdated, and only that."""

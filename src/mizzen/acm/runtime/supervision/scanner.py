@@ -18,6 +18,7 @@ from mizzen.acm.runtime.service import Change
 from mizzen.acm.runtime.store import compositions, instances, leases, outbox, participants
 from mizzen.acm.runtime.store import log as messages
 from mizzen.acm.runtime.store.engine import Store, Unavailable, Work
+from mizzen.acm.runtime.supervision.presence import Presence
 
 log = logging.getLogger(__name__)
 
@@ -30,9 +31,10 @@ _TRIM_EVERY = 60
 class Scanner:
     """Attributes: ``leads``: whether this runtime supervises."""
 
-    def __init__(self, store: Store, conductor: Conductor, feed: Feed) -> None:
+    def __init__(self, store: Store, conductor: Conductor, presence: Presence, feed: Feed) -> None:
         self._store = store
         self._conductor = conductor
+        self._presence = presence
         self._feed = feed
         self._owner = conductor.post.owner
         self._began = now()
@@ -110,8 +112,16 @@ class Scanner:
         self._expired = now()
         before = self._expired - wait
         if await self._store.read(lambda work: participants.silent(work, before)):
-            for replica in await self._store.write(lambda work: participants.expire(work, before)):
-                log.warning("replica %s of a participant has not been heard of for %s ms", replica, wait // 1000)
+            for replica, participant in (await self._store.write(partial(self._expire, before=before))).items():
+                log.warning(
+                    "replica %s of participant %s has not been heard of for %s ms", replica, participant, wait // 1000
+                )
+
+    def _expire(self, work: Work, before: int) -> dict[UUID, UUID]:
+        gone = participants.expire(work, before)
+        for participant in {*gone.values()}:
+            self._presence.left(work, participant)
+        return gone
 
     async def _orphans(self) -> None:
         owners = await self._store.read(outbox.owners) - {self._owner}

@@ -168,7 +168,7 @@ def about(template: Body) -> str:
 
 def _composition(template: Body) -> Body:
     """The node template that is the composition: the one that lists elements. The template itself, if there is none."""
-    nodes = (template.get("topology_template") or {}).get("node_templates") or {}
+    nodes: dict[str, Body] = (template.get("topology_template") or {}).get("node_templates") or {}
     for name, node in nodes.items():
         if "elements" in (node.get("properties") or {}) and str(node.get("type", "")).endswith("AutomationComposition"):
             return {"name": name} | node

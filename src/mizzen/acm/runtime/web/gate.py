@@ -150,9 +150,9 @@ FOREIGN = Notice(
 def _wrong(visit: Visit, status: int, notice: Notice) -> Response:
     if not visit.by_htmx:
         return visit.whole("wrong", status, notice=notice)
-    if status == 404 and visit.request.method == "GET":
-        # What the page shows is not there any more.
-        return visit.go("/")
+    if visit.request.method == "GET":
+        # What the page shows is not there any more; or it cannot be told now, and the page will ask again.
+        return visit.go("/") if status == 404 else Response(status_code=status, headers={"HX-Reswap": "none"})
     # Beside what was pressed; what is on the page stays.
     response = visit.whole("notice", status, notice=notice)
     response.headers["HX-Reswap"] = "none"

@@ -96,7 +96,12 @@ document.addEventListener("htmx:beforeRequest", (event) => {
   }
 });
 document.addEventListener("htmx:afterRequest", (event) => {
-  if (event.detail.requestConfig.verb !== "post") return;
+  if (event.detail.requestConfig.verb !== "post") {
+    const { status } = event.detail.xhr;
+    if (status) line.hidden = status < 500;
+    if (status >= 500) setTimeout(() => refresh(null), 3000);
+    return;
+  }
   posting -= 1;
   if (due.size && !timer) timer = setTimeout(flush, 120);
 });

@@ -1,0 +1,52 @@
+"""A replica that is gone in the middle of an order: those that are left are told how things stand, and take it up."""
+
+from __future__ import annotations
+
+import asyncio
+from uuid import UUID, uuid4
+
+import pytest
+
+from mizzen.acm.messages.states import DeployState
+from mizzen.acm.messages.sync import Sync
+from runtime_world import TestParticipant, World, definition
+
+ONE = definition({"name": "one"})
+
+
+async def _two(world: World) -> tuple[TestParticipant, TestParticipant, UUID, UUID]:
+    first = await world.present()
+    second = await world.present(replica=uuid4())
+    composition = await world.primed(ONE)
+    instance = await world.made(composition, "one")
+    return first, second, composition, instance
+
+
+@pytest.mark.parametrize("way", ["says so", "falls silent"])
+async def test_the_others_are_told_what_goes_on(world: World, way: str) -> None:
+    await world.start(**({"max_status_wait_ms": 1500, "heart_beat_ms": 300} if way == "falls silent" else {}))
+    first, second, composition, instance = await _two(world)
+    first.silent = second.silent = True
+    await world.deploy(composition, instance)
+    before = len(second.heard)
+    if way == "says so":
+        await first.leave()
+    else:
+        while not [one for one in second.heard[before:] if isinstance(one, Sync)]:
+            await second.say(second.status())
+            await asyncio.sleep(0.2)
+    told = await second.hears(Sync, lambda one: one.restarting and one.replica_id is None)
+    assert (told.composition_id, told.participant_id) == (composition, second.id)
+    assert [one.automation_composition_id for one in told.automation_compositions] == [instance]
+    assert told.automation_compositions[0].deploy_state is DeployState.DEPLOYING
+
+
+async def test_nothing_is_told_when_nothing_goes_on(world: World) -> None:
+    await world.start()
+    first, second, composition, instance = await _two(world)
+    await world.deploy(composition, instance)
+    await world.instance_is(composition, instance, "DEPLOYED")
+    await first.leave()
+    await world.undeploy(composition, instance)
+    await world.instance_is(composition, instance, "UNDEPLOYED")
+    assert not [one for one in second.heard if isinstance(one, Sync) and one.restarting and one.replica_id is None]
