@@ -41,9 +41,18 @@ PATIENCE = 20.0
 
 _IMPORT = re.compile(r"^\s*(?:from|import) (\w+)", re.MULTILINE)
 _FENCE = re.compile(r"^```(\S*)[ ]?(.*)$")
-_LOOKS = re.compile(r"(mizzen (get|describe|logs|predict|status)|kubectl (get|describe|logs|rollout)|curl|tail|grep)\b")
+_LOOKS = re.compile(
+    r"(mizzen (get|describe|logs|predict|(acm )?status|acm participants)|"
+    r"kubectl (get|describe|logs|rollout)|curl|tail|grep)\b"
+)
+_UP = re.compile(r"^mizzen (acm )?up\b|(?<=&& )mizzen (acm )?up\b")
 _STAYS = re.compile(r"(export|unset|eval)\b")
 _MASKS = (
+    # What one sees on the way depends on when one looks.
+    (re.compile(r"^ +\d+\.\d+ s  \S+  \w+ING\b.*\n", re.MULTILINE), ""),
+    (re.compile(r"\b\d+ (s|min|h) ago\b"), "<age> ago"),
+    (re.compile(r"(Kafka +)127\.0\.0\.1:\d+"), r"\1<address>"),
+    (re.compile(r"((?:acm prime|acm deploy) )[0-9a-f]{8}\b"), r"\1<id>"),
     (re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d([.,]\d+)?Z?( \d+ mizzen)?"), "<time>"),
     (re.compile(r"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b"), "<uuid>"),
     (re.compile(r"\b127\.\d+\.\d+\.\d+(?<!127\.0\.0\.1)"), "<address>"),
@@ -153,6 +162,11 @@ def one_at_a_time() -> Iterator[None]:
         os.close(file)
 
 
+def _on_any_port(start: re.Match[str]) -> str:
+    ports = "--rest-port 0" if start[0].endswith("acm up") else "--api-port 0 --gateway-port 0"
+    return f"{start[0]} {ports}"
+
+
 class Reader:
     """Somebody who follows pages, in a home of their own.
 
@@ -213,9 +227,8 @@ class Reader:
 
     def output(self, command: str) -> str:
         """What a command prints on both streams, as it would read in the home that the pages speak of."""
-        starts = command.startswith("mizzen up")
-        printed = self._printed(f"{command} --api-port 0 --gateway-port 0" if starts else command)
-        if starts:
+        printed = self._printed(_UP.sub(_on_any_port, command))
+        if _UP.search(command):
             self._learn_addresses()
         return self._there(printed)
 
@@ -239,6 +252,7 @@ class Reader:
 
     def end(self) -> None:
         self._end_server()
+        self.output("mizzen acm down")
         self.output("mizzen down")
 
     def _changed_environment(self, command: str) -> dict[str, str]:
@@ -253,6 +267,9 @@ class Reader:
         if status["ready"]:
             self._real["127.0.0.1:7443"] = status["api"]["url"].removeprefix("https://")
             self._real["127.0.0.1:7080"] = status["gateway"]["url"].removeprefix("http://")
+        runtime = re.match(r"runtime http://(\S+)", self._printed("mizzen acm status"))
+        if runtime:
+            self._real["127.0.0.1:6969"] = runtime[1]
 
     def _serve(self, command: str) -> str:
         """A server in the background, on any port; what it prints before it is silent."""

@@ -6,14 +6,20 @@ import importlib
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import click
 import msgspec
 import pytest
 
 from doc_pages import DOCS
+from mizzen.acm.participant.configuration import load, read
+from mizzen.acm.participant.configuration.settings import canonical
+from mizzen.acm.participant.kserve import settings as kserve
+from mizzen.acm.runtime import config as acm_runtime
 from mizzen.apis.serving.v1beta1.inferenceservice import InferenceService
 from mizzen.cli import cli
+from mizzen.cli.acm import acm
 from mizzen.cluster.apiserver import builtin
 from mizzen.cluster.apiserver.builtin.addresses import Addresses
 from mizzen.cluster.apiserver.builtin.services import Services
@@ -64,7 +70,7 @@ def test_every_command_has_its_section() -> None:
     assert headings == list(commands())
 
 
-@pytest.mark.parametrize("name", commands())
+@pytest.mark.parametrize("name", [name for name in commands() if name != "acm"])
 def test_every_option_is_documented_and_no_other(name: str) -> None:
     options = [found for found in commands()[name].params if isinstance(found, click.Option)]
     known = {spelling for option in options for spelling in (*option.opts, *option.secondary_opts)}
@@ -80,6 +86,53 @@ def test_every_option_is_documented_and_no_other(name: str) -> None:
         row = next(row for row in listed if {word.split()[0] for word in codes(row[0])} & set(option.opts))
         if option.show_default and option.name not in ("wait",):
             assert str(option.default) in row[1], f"the default of {option.opts} is {option.default}"
+
+
+def acm_commands() -> dict[str, click.Command]:
+    context = click.Context(acm)
+    return {name: found for name in acm.list_commands(context) if (found := acm.get_command(context, name))}
+
+
+def acm_options(name: str) -> list[click.Option]:
+    """Those that are shown; the others are between the parts of a set."""
+    return [one for one in acm_commands()[name].params if isinstance(one, click.Option) and not one.hidden]
+
+
+def acm_rows(heading: str) -> dict[str, list[str]]:
+    """The rows of options below a heading, up to the next one of any level, by the long spelling of the option."""
+    part = re.split(r"^#", section("cli.md", heading), maxsplit=1, flags=re.MULTILINE)[0]
+    named = [([word.split()[0] for word in codes(row[0])], row) for row in rows(part)]
+    return {words[-1]: row for words, row in named if words and words[0].startswith("-")}
+
+
+def test_every_command_of_acm_has_its_section_and_its_row() -> None:
+    part = section("cli.md", "## mizzen acm")
+    assert re.findall(r"^### mizzen acm (\S+)$", part, re.MULTILINE) == list(acm_commands())
+    listed = [row for row in rows(part) if re.match(r"\[`\w+`\]\(#mizzen-acm-", row[0])]
+    assert [codes(row[0])[0] for row in listed] == list(acm_commands())
+    for row in listed:
+        spelt = {word for option in acm_options(codes(row[0])[0]) for word in option.opts}
+        assert (("--url" in spelt), ("--wait" in spelt)) == ("asks" in row[2], "waits" in row[2]), row[0]
+
+
+@pytest.mark.parametrize("name", acm_commands())
+def test_every_option_of_a_command_of_acm_is_documented_and_no_other(name: str) -> None:
+    options = acm_options(name)
+    known = {option.opts[-1] for option in options}
+    asking, waiting = acm_rows("### Which runtime is asked"), acm_rows("### Waiting")
+    documented = acm_rows(f"### mizzen acm {name}")
+    shared = (asking if "--url" in known else {}) | (waiting if "--wait" in known else {})
+    assert set(documented) | set(shared) == known
+    assert not set(documented) & set(shared)
+    for option in options:
+        row = (documented | shared)[option.opts[-1]]
+        assert {word.split()[0] for word in codes(row[0])} == {*option.opts, *option.secondary_opts}
+        if option.show_default:
+            assert f"{option.default:g}" if isinstance(option.default, float) else str(option.default) in row[1]
+        if isinstance(option.type, click.Choice):
+            assert all(choice in row[0] for choice in option.type.choices)
+        if option.envvar:
+            assert str(option.envvar) in row[2]
 
 
 def test_every_variable_of_ours_is_documented_and_no_other() -> None:
@@ -99,6 +152,77 @@ def test_variables_of_others_that_we_read_are_documented() -> None:
     assert len(read) > 8
     assert {name for name in read if name not in table} == set()
     assert "-headers" in table
+
+
+def test_variables_and_settings_of_the_acm_runtime_are_documented() -> None:
+    listed = rows(section("acm.md", "### The runtime"))
+    documented = {codes(row[0])[0]: row for row in listed if codes(row[0])}
+    fields = {field.name: field for field in msgspec.structs.fields(acm_runtime.Settings)}
+    assert set(documented) == set(fields)
+    variables = dict(acm_runtime.ENVIRONMENT)
+    variables |= dict.fromkeys(acm_runtime._KAFKA, "kafka")
+    variables |= dict.fromkeys(acm_runtime._SQL, "database")
+    assert {variable: name for name, row in documented.items() for variable in codes(row[1])} == variables
+    for name, row in documented.items():
+        default = fields[name].default
+        assert default in (msgspec.NODEFAULT, "") or f"`{_shown(default)}`" in row[2], f"the default of {name}"
+    table = section("cli.md", "## Environment variables")
+    assert {variable for variable in variables if f"`{variable}`" not in table} == set()
+
+
+def _shown(default: Any) -> str:
+    return str(default).lower() if isinstance(default, bool) else str(default)
+
+
+# What of both shapes is only asked for where it is there.
+_EVERY_KEY = """
+participant.intermediaryParameters:
+  clampAutomationCompositionTopics:
+    topicSources:
+      - &source {topic: a, servers: [b], topicCommInfrastructure: kafka, useHttps: false, allowTracing: false,
+                 fetchTimeout: 1, fetchLimit: 1, selfSerializer: true, additionalProps: {group.id: g}}
+      - *source
+    topicSinks: [*source]
+  kafka.consumer.properties: {client.id: a}
+  kafka.producer.properties: {client.id: a}
+"""
+
+
+def test_keys_of_the_participant_are_those_that_are_asked_for(tmp_path: Path) -> None:
+    older = tmp_path / "older.yaml"
+    older.write_text(_EVERY_KEY)
+    shipped = SOURCES / "mizzen" / "acm" / "participant" / "kserve" / "application.yaml"
+    settings = load([shipped, older], {"POD_UID": "1"})
+    read(settings)
+    kserve.configured(settings)
+    ours = [f"{kserve.CUSTOM_RESOURCE}.{key}" for key in kserve.CUSTOM_RESOURCE_KEYS]
+    ours += [f"{kserve.KSERVE}.{key}" for key in kserve.KSERVE_KEYS]
+    asked = {re.sub(r"\.\d+", ".0", key).removesuffix(".0") for key in settings._read} | {
+        canonical(key) for key in ours
+    }
+
+    # Whole branches are written with a star: maps for the Kafka client, and what is passed over.
+    branches, listed = set(), {}
+    for heading, above in (
+        ("#### Who it is and what it hears", "participant.intermediaryParameters."),
+        ("#### The shape up to release 9.1.0", "participant.intermediaryParameters.clampAutomationCompositionTopics."),
+        ("#### Beside these", ""),
+        ("#### Passed over", ""),
+    ):
+        for row in rows(section("acm.md", heading))[1:]:
+            for key in codes(row[0]):
+                path = canonical(above + key.replace("[]", "[0]"))
+                listed[path.removesuffix(".*")] = row
+                branches |= {path.removesuffix(".*")} if key.endswith(".*") else set()
+    known = {key for key in asked if key in listed or any(key.startswith(f"{branch}.") for branch in branches)}
+    assert asked - known == set()
+    assert {key for key in listed if not any(one == key or one.startswith(f"{key}.") for one in asked)} == set()
+
+    defaults = {field.name: field.default for field in msgspec.structs.fields(kserve.Settings)}
+    for key, (name, _) in kserve.KSERVE_KEYS.items():
+        default = defaults[name]
+        shown = _shown(int(default) if isinstance(default, float) else default)
+        assert default in ((), "") or f"`{shown}`" in listed[canonical(f"{kserve.KSERVE}.{key}")][1], key
 
 
 def _sources() -> Iterator[Path]:

@@ -73,9 +73,10 @@ def participant(
     _with_log()
     _tied_to(parent)
     files = [config] if config else []
-    if not files and not os.environ.get("SPRING_CONFIG_LOCATION"):
-        default = resources.files("mizzen.acm.participant.kserve") / "application.yaml"
-        files = [Path(str(default))]
+    # In a set, a file of the home says what is to be different; alone, it is the whole configuration.
+    if parent is not None or (not files and not os.environ.get("SPRING_CONFIG_LOCATION")):
+        shipped = resources.files("mizzen.acm.participant.kserve") / "application.yaml"
+        files.insert(0, Path(str(shipped)))
     given = [
         ("participant.intermediaryParameters.kafka.bootstrapServers", broker, "--broker"),
         ("mizzen.kserve.kubeconfig", str(kubeconfig) if kubeconfig else None, "--kubeconfig"),
