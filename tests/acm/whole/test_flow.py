@@ -31,9 +31,7 @@ def test_from_definition_to_a_model_that_answers_and_back(acm: AcmSet, model: Pa
     assert composition not in acm("status")
 
 
-def test_an_order_that_does_not_fit_is_refused_and_changes_nothing(
-    acm: AcmSet, definition: str, model: Path
-) -> None:
+def test_an_order_that_does_not_fit_is_refused_and_changes_nothing(acm: AcmSet, definition: str, model: Path) -> None:
     instance = acm.made(definition, described("fits", model))
     assert "fits:1.0.0 cannot take the order undeploy while it is UNDEPLOYED" in acm.refused("undeploy", instance)
     acm("deploy", instance, "--wait")
