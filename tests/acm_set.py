@@ -185,9 +185,7 @@ def described(name: str, model: Path | str, *, version: str = "1.2.3", **spec: A
         "apiVersion": "serving.kserve.io/v1beta1",
         "kind": "InferenceService",
         "metadata": {"name": name, "namespace": "default"},
-        "spec": {
-            "predictor": {"model": {"modelFormat": {"name": "sklearn"}, "storageUri": f"file://{model}", **spec}}
-        },
+        "spec": {"predictor": {"model": {"modelFormat": {"name": "sklearn"}, "storageUri": f"file://{model}", **spec}}},
     }
     return of_payload(name, json.dumps(payload), version=version)
 

@@ -11,11 +11,12 @@ import os
 import re
 import signal
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
-from acm_set import LABEL, AcmSet, another_participant, described, gone, replicas
+from acm_set import LABEL, AcmSet, another_participant, described, gone
 from installed import until
 from mizzen.apis.serving.v1beta1.inferenceservice import INFERENCE_SERVICE
 from mizzen.kube import config
@@ -216,51 +217,44 @@ def test_somebody_waits_while_the_runtime_dies(acm: AcmSet, story: Story) -> Non
     waiting = acm.mizzen.start("acm", "deploy", story.instance, "--wait")
     until(lambda: acm.service(story.name))
     acm.killed_and_back("runtime")
-    acm.killed_and_back("runtime")
     story.model_comes()
     told, _ = waiting.communicate(timeout=60)
     assert waiting.returncode == 0, told
     assert told.rstrip().endswith("DEPLOYED")
 
 
+@pytest.mark.parametrize("way", ["is told to end", "is killed"])
 @pytest.mark.parametrize("order", ["deploy", "undeploy"])
-def test_of_two_replicas_the_one_dies_that_is_at_it(acm: AcmSet, story: Story, order: str) -> None:
-    """The other takes over, whichever it is."""
-    with another_participant(acm) as second:
-        if order == "undeploy":
-            story.model_comes()
-            acm("deploy", story.instance, "--wait")
-            story.hold()
+def test_of_two_replicas_the_one_goes_that_is_at_it(acm: AcmSet, story: Story, order: str, way: str) -> None:
+    """One that says good-bye is replaced by the other at once; for one that is killed its successor goes on."""
+    if order == "undeploy":
+        story.model_comes()
+        acm("deploy", story.instance, "--wait")
+        story.hold()
+    with ExitStack() as stack:
+        second = stack.enter_context(another_participant(acm))
         acm(order, story.instance)
         until(lambda: acm.service(story.name) and (order == "deploy" or story.is_deleted))
         key = next(iter(acm.body(story.instance)["elements"]))
         carries = re.compile(rf"{order} of element {key} of instance")
         own = (acm.folder / "second.log").read_text
         until(lambda: carries.search(own()) or carries.search(acm.log("participant")))
+        number = signal.SIGTERM if way == "is told to end" else signal.SIGKILL
         if carries.search(own()):
-            second.kill()
+            second.send_signal(number)
             second.wait(30)
+            if way == "is killed":
+                stack.enter_context(another_participant(acm))
         else:
-            acm.killed_and_back("participant")
+            before = acm.restarts("participant")
+            os.kill(acm.pid("participant"), number)
+            acm.back("participant", before)
         if order == "deploy":
             story.model_comes()
             story.deployed()
         else:
             story.let_go()
             story.undeployed()
-
-
-def test_of_two_replicas_one_ends_in_order(acm: AcmSet, story: Story) -> None:
-    """It says good-bye, and the other does all."""
-    with another_participant(acm) as second:
-        assert len(replicas(acm)) >= 2
-        known = replicas(acm)
-        second.terminate()
-        assert second.wait(30) == 0
-        until(lambda: replicas(acm) < known, lambda: f"{replicas(acm)}")
-        story.model_comes()
-        acm("deploy", story.instance, "--wait")
-        story.deployed()
 
 
 def test_nothing_of_all_this_is_left(acm: AcmSet) -> None:

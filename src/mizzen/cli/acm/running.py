@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from pathlib import Path
@@ -75,22 +76,28 @@ def up(
     # What the broker's end is told by goes into the same log; the bus would tell it a second time.
     logging.getLogger("mizzen.bus").addHandler(logging.NullHandler())
     end = "" if background else "Ctrl-C ends it"
-    asyncio.run(Set(home, settings, click.echo, lambda running: _tell(home, running, begun, end)).run())
-    click.echo("stopped; everything it started has ended")
+    asyncio.run(Set(home, settings, _say, lambda running: _tell(home, running, begun, end)).run())
+    _say("stopped; everything it started has ended")
+
+
+def _say(line: str) -> None:
+    """Print a line, unless the terminal is gone or the disk is full, which must not keep the set from ending."""
+    with contextlib.suppress(OSError):
+        click.echo(line)
 
 
 def _tell(home: AcmHome, running: State, begun: float, end: str = "") -> None:
     kept = home.kept_credentials()
-    click.echo(f"ready in {time.monotonic() - begun:.1f} s")
+    _say(f"ready in {time.monotonic() - begun:.1f} s")
     rows = [
         ("  page", f"{running.url}   sign in as {kept.user if kept else ''}"),
         ("  password", f"in {home.credentials}"),
         ("  API", f"{running.url}/onap/policy/clamp/acm/v2"),
         ("  Kafka", running.broker),
     ]
-    click.echo(output.table(rows))
+    _say(output.table(rows))
     if end:
-        click.echo(end)
+        _say(end)
 
 
 @click.command(short_help="End what `mizzen acm up` has started.")

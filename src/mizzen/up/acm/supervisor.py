@@ -34,7 +34,7 @@ _HOST = "127.0.0.1"
 _READY_PATIENCE = 60.0
 _END_PATIENCE = 20.0
 # Seconds before a part that has ended is started again: doubled each time, forgotten once it has run for a while.
-_FIRST_PAUSE, _LONGEST_PAUSE, _LONG_RUN = 0.1, 10.0, 30.0
+_FIRST_PAUSE, _LONGEST_PAUSE, _LONG_RUN = 0.1, 10.0, 5.0
 
 
 class Settings(msgspec.Struct, kw_only=True):
@@ -103,7 +103,19 @@ class Set:
                 self._home.state.unlink(missing_ok=True)
 
     def _tell(self) -> None:
-        state.write(self._home, self._state)
+        try:
+            state.write(self._home, self._state)
+        except OSError as error:
+            self._say(f"{self._home.state} cannot be written: {error.strerror}")
+
+    async def _lasting(self, watch: Coroutine[Any, Any, None]) -> None:
+        """A watch that ends by a defect ends everything, rather than leave a part that nobody looks after."""
+        try:
+            await watch
+        except Exception as error:
+            self._say(f"a defect ends all of it: {type(error).__name__}: {error}")
+            self._ending.set()
+            raise
 
     @contextlib.asynccontextmanager
     async def _own_broker(self) -> AsyncIterator[str]:
@@ -118,22 +130,25 @@ class Set:
         async def watch() -> None:
             pause = _FIRST_PAUSE
             while True:
+                began = time.monotonic()
                 how = await broker.died()
+                pause = _FIRST_PAUSE if time.monotonic() - began > _LONG_RUN else pause
                 part.pid, part.ready = 0, False
                 part.restarts += 1
                 self._say(f"{how}; it is started again")
                 self._tell()
-                await asyncio.sleep(pause)
-                pause = min(2 * pause, _LONGEST_PAUSE)
-                try:
-                    await broker.start()
-                except BusError as error:
-                    self._say(str(error))
-                    continue
-                part.pid, part.ready = broker.pid or 0, True
+                while not part.ready:
+                    await asyncio.sleep(pause)
+                    pause = min(2 * pause, _LONGEST_PAUSE)
+                    try:
+                        await broker.start()
+                    except (BusError, OSError) as error:
+                        self._say(str(error))
+                    else:
+                        part.pid, part.ready = broker.pid or 0, True
                 self._tell()
 
-        task = asyncio.create_task(watch())
+        task = asyncio.create_task(self._lasting(watch()))
         try:
             yield address
         finally:
@@ -190,10 +205,12 @@ class Set:
                 self._tell()
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, _LONGEST_PAUSE)
-                with contextlib.suppress(UpError):  # said in its log; it is tried again
+                try:
                     process = await self._start(name, arguments, inherited)
+                except (UpError, OSError) as error:
+                    self._say(str(error))
 
-        task = asyncio.create_task(watch(process))
+        task = asyncio.create_task(self._lasting(watch(process)))
         try:
             yield
         finally:
@@ -225,6 +242,7 @@ class Set:
         self._processes[name] = process
         part = self._state.parts[name]
         part.pid = process.pid
+        self._tell()
         with os.fdopen(reader, "rb", buffering=0) as pipe:
             told = await _within(self._ending, _READY_PATIENCE, _line(pipe.fileno()))
         if told is None or self._ending.is_set():
