@@ -1,4 +1,4 @@
-"""``mizzen acm up`` and ``down``: what is said when it cannot start, that there is one in a home, that it ends whole."""
+"""``mizzen acm up`` and ``down``: what is said when it cannot start, one in a home, that it ends whole."""
 
 from __future__ import annotations
 
