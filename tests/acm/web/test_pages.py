@@ -13,6 +13,8 @@ from acm.web.double import PARTICIPANT, Double
 from acm.web.visiting import PASSWORD, USER, Form, Page, Visitor
 from mizzen.acm import samples
 
+NOBODY = "5eed0001-0000-4000-8000-00000000dead"
+
 EVIL = "<script>alert(1)</script><img src=x onerror=alert(2)>\"'"
 ENTITY = "p/0/kserveInferenceEntities/0/"
 
@@ -562,9 +564,9 @@ async def test_the_log_is_filtered_and_paged() -> None:
     [
         ("/nothing", 404),
         ("/definitions/abc", 400),
-        (f"/definitions/{uuid4()}", 404),
-        (f"/definitions/{uuid4()}/instances/new", 404),
-        (f"/definitions/{uuid4()}/instances/{uuid4()}", 404),
+        (f"/definitions/{NOBODY}", 404),
+        (f"/definitions/{NOBODY}/instances/new", 404),
+        (f"/definitions/{NOBODY}/instances/{NOBODY}", 404),
         ("/messages/x", 404),
         ("/static/nothing.js", 404),
         ("/static/../pages.py", 404),
