@@ -138,8 +138,13 @@ def steps(block: Block) -> list[Step]:
     return [Step(f"{block.page}:{number}", "\n".join(command), "\n".join(out)) for number, command, out in found]
 
 
+# A page does not know what else runs on this machine.
+_ELSEWHERE = re.compile(r"port \d+ on [\d.]+ is taken by another process; .* gRPC is spoken on port \d+\n")
+
+
 def masked(text: str) -> list[str]:
     """The lines of an output without what differs from run to run, and without the width of columns."""
+    text = _ELSEWHERE.sub("", text)
     for pattern, word in _MASKS:
         text = pattern.sub(word, text)
     return [line for line in (" ".join(line.split()) for line in text.splitlines()) if line]

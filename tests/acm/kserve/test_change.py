@@ -36,6 +36,22 @@ class TestUpdate:
             labels = found["metadata"]["labels"]
             assert (labels["team"], labels.get("tier"), labels[INSTANCE_LABEL]) == ("b", None, str(before.instance_id))
 
+    async def test_a_model_that_cannot_be_loaded_is_no_update_though_the_old_one_answers(self, tmp_path):
+        status = standing(True, generation=2)
+        failure = {"reason": "ModelLoadFailed", "message": "https://b does not exist"}
+        status["modelStatus"] = {"transitionStatus": "BlockedByFailedLoad", "lastFailureInfo": failure}
+        async with world(tmp_path) as api, api.kserve(), api.handler() as (handler, _):
+            common = {"uninitializedToPassiveTimeout": 1}
+            before = element(served("iris", "https://a"), common=common)
+            await handler.deploy(before)
+            api.wrong["iris"] = status
+            after = element(served("iris", "https://b"), common=common, like=before)
+            with pytest.raises(Failed, match=r"is not ready after 1 s: ModelLoadFailed: https://b does not exist"):
+                await handler.update(before, after)
+            del api.wrong["iris"]
+            assert (await handler.rollback_update(after, before)).message == "Update rolled back"
+            assert uri(await api.find("iris")) == "https://a"
+
     async def test_equal_properties_change_nothing(self, tmp_path):
         async with world(tmp_path) as api, api.kserve(), api.handler() as (handler, _):
             asked = element(entity())

@@ -343,7 +343,8 @@ def test_files_that_cannot_be_read(tmp_path: Path, location: str, says: str) -> 
 def test_the_command_lines_broker_goes_before_all(tmp_path: Path) -> None:
     path = tmp_path / "application.yaml"
     path.write_text(NEWER)
-    found = configured([path], "127.0.0.1:1", {"KAFKA_SERVER": "else:1"})
+    given = ("participant.intermediaryParameters.kafka.bootstrapServers", "127.0.0.1:1", "--broker")
+    found = configured([path], [given], {"KAFKA_SERVER": "else:1"})
     assert found.kafka.servers == "127.0.0.1:1"
 
 

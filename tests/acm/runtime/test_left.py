@@ -9,7 +9,8 @@ import pytest
 
 from mizzen.acm.messages.states import DeployState
 from mizzen.acm.messages.sync import Sync
-from runtime_world import TestParticipant, World, definition
+from mizzen.acm.runtime.service import Page
+from runtime_world import TestParticipant, World, definition, until
 
 ONE = definition({"name": "one"})
 
@@ -50,6 +51,12 @@ async def test_nothing_is_told_when_nothing_goes_on(world: World) -> None:
     await world.deploy(composition, instance)
     await world.instance_is(composition, instance, "DEPLOYED")
     await first.leave()
+    await until(lambda: _is_gone(world, first), bool)
     await world.undeploy(composition, instance)
     await world.instance_is(composition, instance, "UNDEPLOYED")
     assert not [one for one in second.heard if isinstance(one, Sync) and one.restarting and one.replica_id is None]
+
+
+async def _is_gone(world: World, participant: TestParticipant) -> bool:
+    told = await world.service.participants.get(participant.id, Page())
+    return str(participant.replica) not in told["participant"]["replicas"]

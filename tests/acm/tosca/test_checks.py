@@ -52,6 +52,18 @@ def test_a_type_is_no_child_of_its_own(definition: dict[str, Any]) -> None:
     assert only(report) == (f'data_types["{ENTITY}"].derived_from', "a base type ends in .Root")
 
 
+def test_nor_by_way_of_others(definition: dict[str, Any]) -> None:
+    definition["data_types"]["x.Son"] = {"derived_from": ENTITY}
+    definition["data_types"][ENTITY]["derived_from"] = "x.Son"
+    report = checked(definition)
+    for name in (f"{ENTITY}:1.0.0", "x.Son:0.0.0"):
+        assert f'item "entity type" value "{name}" INVALID, ancestor of itself' in report.details
+    assert [one.message for one in report.problems] == [
+        f"{ENTITY} is derived from itself, by way of x.Son",
+        f"x.Son is derived from itself, by way of {ENTITY}",
+    ]
+
+
 def test_one_node_template_is_the_composition(definition: dict[str, Any]) -> None:
     templates(definition)[COMPOSITION_NODE]["type"] = COMPOSITION + "s"
     report = checked(definition)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from playwright.sync_api import TimeoutError as PlaywrightTimeout
+
 # Colours as they come out, over all that is behind; disabled controls may be faint.
 _CONTRAST = """() => {
   const parse = (text) => {
@@ -98,12 +100,19 @@ def faults(page: Any) -> list[str]:
     return found
 
 
+def open_all(page: Any, scope: str) -> None:
+    """Unfold what is folded; at once, since a page may put something new in its place at any moment."""
+    page.evaluate("(scope) => document.querySelectorAll(`${scope} details`).forEach((one) => (one.open = true))", scope)
+
+
 def tab_to(page: Any, selector: str, most: int = 120) -> None:
     """Press Tab until the element has the focus, and see that the focus can be seen."""
     for _ in range(most):
         page.keyboard.press("Tab")
         if page.evaluate("(selector) => document.activeElement.matches(selector)", selector):
-            style = page.evaluate("() => getComputedStyle(document.activeElement).outlineStyle")
-            assert style != "none", f"{selector} does not show that it has the focus"
+            try:  # a stylesheet may come a moment after the page
+                page.wait_for_function("() => getComputedStyle(document.activeElement).outlineStyle != 'none'")
+            except PlaywrightTimeout:
+                raise AssertionError(f"{selector} does not show that it has the focus") from None
             return
     raise AssertionError(f"Tab does not lead to {selector}")

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from acm.web.double import PARTICIPANT, Double
-from acm.web.inspecting import faults, tab_to
+from acm.web.inspecting import faults, open_all, tab_to
 from acm.web.running import PASSWORD, USER, Running, running
 from mizzen.acm import samples
 from mizzen.acm.runtime.service import Refused
@@ -462,17 +462,14 @@ def test_every_page_is_fit_to_be_used(chromium: Any, runtime: Running, double: D
     look("refused")
     for path in ("/", f"/definitions/{definition}", "/participants", "/messages"):
         desk.go(path)
-        for summary in page.query_selector_all("main summary"):
-            summary.click()
+        open_all(page, "main")
         look(path.replace(definition, "ID"))
     desk.go(f"/definitions/{definition}/instances/new")
-    for summary in page.query_selector_all("main #panel details:not([open]) > summary"):
-        summary.click()
+    open_all(page, "main #panel")
     page.fill("[name='p/0/deployTimeoutMs']", "soon")
     page.click("#panel .act button.main")
     desk.sees("It was not sent yet.")
-    for summary in page.query_selector_all("main details:not([open]) > summary"):
-        summary.click()
+    open_all(page, "main")
     look("a form with errors")
     runtime.call(double.finish, instance)
     desk.go(f"{here}/migrate")

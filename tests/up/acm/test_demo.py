@@ -58,7 +58,7 @@ def test_the_demonstration_holds_and_leaves_nothing(folder: Path) -> None:
 def test_what_is_missing_is_told(folder: Path) -> None:
     """Without the framework that trains the model."""
     (folder / "joblib.py").write_text("raise ModuleNotFoundError(\"No module named 'joblib'\")")
-    ran = demonstrated(folder, PYTHONPATH=str(folder))
+    ran = demonstrated(folder, PYTHONPATH=os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")]))
     assert ran.returncode == 1
     assert "pip install 'mizzen[sklearn,acm]'" in ran.stderr
     assert "Traceback" not in ran.stderr

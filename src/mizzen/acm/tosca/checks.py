@@ -7,7 +7,7 @@ client gets the text that the runtime would have sent.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from mizzen.acm.tosca.composition import composition_nodes, is_element
 from mizzen.acm.tosca.echo import Converted, Template, convert
@@ -160,6 +160,9 @@ class _Check:
             if parent == name:
                 self._line("entity type", f"{name}:{concept['version']}", "ancestor of itself")
                 self._tell(place, f"{name} is derived from itself", "a base type ends in .Root")
+            elif name in _line_of(parent, concepts):
+                self._line("entity type", f"{name}:{concept['version']}", "ancestor of itself")
+                self._tell(place, f"{name} is derived from itself, by way of {parent}", "a base type ends in .Root")
             elif parent not in references:
                 self._line("parent", parent, "not found")
                 near = self._nearest(parent, str(path[0]), concepts)
@@ -308,3 +311,12 @@ def _shown_templates(template: Template) -> str:
         body = f"super=DocToscaWithTypeAndStringProperties({typed}), {lists}"
         shown.append(f"{name}:{node['version']}=DocToscaNodeTemplate({body})")
     return "{" + ", ".join(shown) + "}"
+
+
+def _line_of(name: str, concepts: Mapping[str, Template]) -> set[str]:
+    """A type and all that it is derived from, as far as it is defined here."""
+    found: set[str] = set()
+    while name in concepts and name not in found:
+        found.add(name)
+        name = concepts[name].get("derived_from") or ""
+    return found

@@ -17,11 +17,14 @@ from typing import Any
 import click
 import msgspec
 
+from mizzen.cli.acm import extra
 from mizzen.errors import MizzenError
 from mizzen.up.acm.home import Credentials
 
 _PORT = click.IntRange(0, 65535)
 _PATIENCE = 0.02
+# In a set all parts are on one machine, and a replica that is gone is to be missed soon.
+_HEARTBEAT_MS = 5000
 
 
 class NotGiven(MizzenError):
@@ -66,6 +69,7 @@ def participant(
 
     It is configured as ONAP's own is: by the YAML files of --config or SPRING_CONFIG_LOCATION, and by the environment.
     """
+    extra.require(extra.PARTICIPANT)
     from mizzen.acm.participant.kserve import KserveHandler
     from mizzen.acm.participant.main import configured, main
     from mizzen.acm.participant.participant import Participant
@@ -131,6 +135,7 @@ def runtime(
 
     It is configured by a YAML file, and by the environment variables that ONAP's own runtime has.
     """
+    extra.require(extra.RUNTIME)
     from mizzen.acm.runtime.config import read
     from mizzen.acm.runtime.rest import app as rest
     from mizzen.acm.runtime.rest.serving import serve as listen
@@ -147,6 +152,8 @@ def runtime(
         given |= {"user": known.user, "password": known.password}
     if key_file is not None:
         given |= {"encryption": True, "encryption_key_file": key_file}
+    if quick and config is None:
+        given |= {"heart_beat_ms": _HEARTBEAT_MS // 2, "max_status_wait_ms": 3 * _HEARTBEAT_MS}
     settings, warnings = read(config, **given)
     log = logging.getLogger("mizzen.acm.runtime")
     for warning in warnings:

@@ -135,8 +135,13 @@ def _state(state: str, body: Body) -> str:
 
 def _reason(body: Body) -> str:
     if body.get("stateChangeResult") in (None, "NO_ERROR"):
-        return ""
+        lost = [one for one in body["elements"].values() if _is_lost(one)]
+        return "; ".join(f"does not work: {elements.hindrance(one) or 'no reason told'}" for one in lost)
     return "; ".join(sorted({one["message"] for one in body["elements"].values() if one.get("message")}))
+
+
+def _is_lost(element: Body) -> bool:
+    return element.get("deployState") == "DEPLOYED" and element.get("operationalState") == "DISABLED"
 
 
 def _short(value: Any) -> str:

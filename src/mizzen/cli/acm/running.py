@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 
 from mizzen.cli import output
+from mizzen.cli.acm import extra
 from mizzen.cli.connection import named_or_own_kubeconfig
 from mizzen.up.acm import state
 from mizzen.up.acm.home import AcmHome, already_running
@@ -53,6 +54,7 @@ def up(
 
     Runs until Ctrl-C or `mizzen acm down`. Everything it keeps is in $MIZZEN_HOME/acm.
     """
+    extra.require(extra.RUNTIME)
     home = AcmHome.from_environment()
     if state.read(home) is not None:
         raise already_running(home)  # before its credentials are replaced

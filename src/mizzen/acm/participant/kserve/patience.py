@@ -7,6 +7,7 @@ trouble is what is told.
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
@@ -14,6 +15,8 @@ from typing import TypeVar
 from mizzen.acm.participant.kserve.trouble import PASSING, OutOfTime, reason
 from mizzen.kube.client import Unreachable
 from mizzen.kube.errors import ApiError
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -106,4 +109,6 @@ class Patience:
 
     def _trouble(self, text: str) -> None:
         self.troubled += 1
+        if not self._last:
+            log.warning("%s; trying on for %.0f s", text, self.left)
         self._last = text

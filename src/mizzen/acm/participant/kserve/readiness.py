@@ -26,6 +26,8 @@ class Readiness(Struct, frozen=True, kw_only=True):
         observed: whether the status is about the newest spec, as far as it says.
         reason, message: why it is not ready.
         since: when Ready changed last.
+        newest: whether what is ready is the newest model, as far as the status says.
+        blocked: whether the newest model cannot be loaded, while an older one may still answer.
         hopeless: whether nothing but another spec, or another cluster, can make it ready.
     """
 
@@ -35,12 +37,14 @@ class Readiness(Struct, frozen=True, kw_only=True):
     reason: str | None = None
     message: str | None = None
     since: str | None = None
+    newest: bool = True
+    blocked: bool = False
     hopeless: bool = False
 
     @property
     def why_not(self) -> str:
         """For the operator, as a clause."""
-        if self.ready and not self.observed:
+        if self.ready and not self.observed and not self.blocked:
             return "its status is still about an older spec"
         told = ": ".join(part for part in (self.reason, self.message) if part)
         return told or "its status does not say why"
@@ -53,13 +57,18 @@ def readiness(found: Mapping[str, Any], mode: str) -> Readiness:
     counts = _third(conditions) if mode == INDEX_2 else _of_type(conditions, "Ready")
     ready = str((counts or {}).get("status", "")).lower() == "true"
     generation, observed = found["metadata"].get("generation"), status.get("observedGeneration")
+    # While a model is changed, the one before goes on answering, and Ready stays True.
+    transition = (status.get("modelStatus") or {}).get("transitionStatus") if mode != INDEX_2 else None
+    blocked = transition in ("BlockedByFailedLoad", "InvalidSpec")
     return Readiness(
         ready=ready,
         observed=mode == INDEX_2 or not observed or not generation or observed >= generation,
         url=status.get("url") or None,
         since=(_of_type(conditions, "Ready") or {}).get("lastTransitionTime"),
-        hopeless=not ready and (status.get("modelStatus") or {}).get("transitionStatus") == "InvalidSpec",
-        **({} if ready else _reason(conditions, status)),
+        newest=transition != "InProgress",
+        blocked=blocked,
+        hopeless=transition == "InvalidSpec",
+        **(_reason(conditions, status) if blocked or not ready else {}),
     )
 
 

@@ -172,9 +172,10 @@ class Services:
                 if found is not None:
                     self._still_ours(found, entity, owner)
                     state = readiness(found, self._settings.readiness)
-                    ready_since = None if not state.ready else ready_since or loop.time()
+                    ready_since = None if not state.ready or state.blocked else ready_since or loop.time()
                     grace = self._settings.generation_grace
-                    if ready_since is not None and (state.observed or loop.time() - ready_since >= grace):
+                    sure = state.observed and state.newest
+                    if ready_since is not None and (sure or loop.time() - ready_since >= grace):
                         return found
                     hopeless_since = (hopeless_since or loop.time()) if state.hopeless and state.observed else None
                     if hopeless_since is not None and loop.time() - hopeless_since >= _HOPE:
