@@ -86,7 +86,7 @@ class Desk:
         self.page.click("text=Commission >> nth=-1")
         self.page.click("#order-PRIME")
         self.sees("Priming: 0 of 1 elements done")
-        [identity] = double.definitions
+        identity = list(double.definitions)[-1]
         self.runtime.call(double.finish, identity)
         self.sees("Participants know this definition")
         return identity
@@ -266,6 +266,30 @@ def test_what_changed_while_the_page_was_on_its_way_is_seen(desk: Desk, double: 
     desk.page.route("**/events", lambda route: (runtime.call(double.finish, instance), route.continue_()))
     desk.page.reload()
     desk.sees("It is deployed and locked")
+
+
+def test_who_watches_a_migration_ends_where_the_instance_is(desk: Desk, double: Double, runtime: Running) -> None:
+    desk.sign_in()
+    instance = desk.instantiate(double)
+    [old] = double.definitions
+    desk.page.click("#order-DEPLOY")
+    desk.sees("Deploying: 0 of 1")
+    runtime.call(double.finish, instance)
+    desk.sees("It is deployed and locked")
+    new = desk.prime(double)
+    here = f"/definitions/{old}/instances/{instance}"
+    desk.go(here)
+    desk.page.click("#order-MIGRATE")
+    desk.page.click("form.card button.main")
+    desk.page.click("#panel .act button.main")
+    desk.sees("Migrating: 0 of 1")
+    runtime.call(double.finish, instance)
+    there = f"{runtime.url}/definitions/{new}/instances/{instance}?said=moved"
+    desk.page.wait_for_url(there)
+    desk.sees("It is deployed and locked")
+    desk.go(here)
+    assert desk.page.url == there
+    desk.sees("The instance belongs to this definition now.")
 
 
 def test_what_is_refused_is_shown_and_stays(desk: Desk, double: Double, runtime: Running) -> None:
@@ -472,6 +496,12 @@ def test_every_page_is_fit_to_be_used(chromium: Any, runtime: Running, double: D
     open_all(page, "main")
     look("a form with errors")
     runtime.call(double.finish, instance)
+    [element] = double.stored[instance]["elements"].values()
+    element |= {"operationalState": "DISABLED", "outProperties": {"reason": "a-very-long-name." * 14}}
+    for path in ("/", f"/definitions/{definition}"):
+        desk.go(path)
+        desk.sees("deployed, not working")
+        look(f"{path.replace(definition, 'ID')} with what does not work")
     desk.go(f"{here}/migrate")
     look("nowhere to migrate to")
     desk.go("/nothing")

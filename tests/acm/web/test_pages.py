@@ -456,12 +456,107 @@ async def test_an_instance_is_migrated() -> None:
         page = await visitor.get(f"{path}/migrate")
         assert target in visitor.answer.text
         page = await visitor.get(f"{path}/migrate?target={target}")
-        await visitor.send(form_of(page), "precheck")
+        page = await visitor.send(form_of(page), "precheck")
+        assert "The check was ordered." in page.text
         assert stored["subState"] == "MIGRATION_PRECHECKING"
         double.finish(stored["instanceId"])
         page = await visitor.get(f"{path}/migrate?target={target}")
         await visitor.send(form_of(page))
         assert (stored["deployState"], stored["compositionTargetId"]) == ("MIGRATING", target)
+        assert "Migrating: 0 of 1 elements done." in visitor.page.text
+
+
+async def deployed(visitor: Visitor, double: Double) -> tuple[str, dict[str, Any]]:
+    """The path of an instance that is deployed, and what is stored of it."""
+    path = await instantiated(visitor, double)
+    await visitor.send(visitor.page.form("DEPLOY"), "DEPLOY")
+    stored = double.stored[path.rpartition("/")[2]]
+    double.finish(stored["instanceId"])
+    return path, stored
+
+
+async def test_the_address_from_before_a_migration_leads_to_the_instance() -> None:
+    double = Double()
+    async with Visitor(double) as visitor:
+        await visitor.sign_in()
+        path, stored = await deployed(visitor, double)
+        stale = (await visitor.get(path)).form("UNDEPLOY")
+        target = await primed(visitor, double)
+        instance = stored["instanceId"]
+        there = f"{target}/instances/{instance}"
+        page = await visitor.get(f"{path}/migrate?target={target.rpartition('/')[2]}")
+        await visitor.send(form_of(page))
+        for address in (path, there):
+            await visitor.get(address)
+            assert str(visitor.answer.url) == f"http://runtime{address}", "on its way it has both"
+        double.finish(instance)
+        for old in (path, f"{path}/change", f"{path}/migrate"):
+            answer = await visitor.client.get(old)
+            assert (answer.status_code, answer.headers["Location"]) == (303, f"{there}?said=moved")
+        answer = await visitor.client.get(path, headers={"HX-Request": "true"})
+        assert (answer.status_code, answer.headers["HX-Redirect"]) == (204, f"{there}?said=moved")
+        page = await visitor.get(path)
+        assert "The instance belongs to this definition now." in page.text
+        page = await visitor.send(stale, "UNDEPLOY")
+        assert "Nothing was ordered: the instance had moved" in page.text
+        assert stored["deployState"] == "DEPLOYED"
+        del double.definitions[path.split("/")[2]]
+        await visitor.get(path)
+        assert visitor.answer.url.path == there, "whether its old definition is there or not"
+        del double.stored[instance]
+        page = await visitor.get(path)
+        assert (visitor.answer.status_code, "It is not there any more" in page.text) == (404, True)
+
+
+@pytest.mark.parametrize(
+    ("told", "said"),
+    [
+        ({"operationalState": "ENABLED"}, None),
+        ({"operationalState": None, "outProperties": {}}, None),
+        ({"operationalState": "DISABLED", "outProperties": {}}, ""),
+        (
+            {
+                "operationalState": "DISABLED",
+                "outProperties": {
+                    "entities": [{"ready": True, "message": "fine"}, {"ready": False, "reason": "Gone", "message": "x"}]
+                },
+            },
+            "Gone: x",
+        ),
+        ({"outProperties": {"ready": False, "entities": [{"ready": False, "message": "m" * 300}]}}, "m" * 120 + "…"),
+    ],
+)
+async def test_lists_tell_what_is_deployed_and_does_not_work(told: dict[str, Any], said: str | None) -> None:
+    double = Double()
+    async with Visitor(double) as visitor:
+        await visitor.sign_in()
+        path, stored = await deployed(visitor, double)
+        [element] = stored["elements"].values()
+        element |= told
+        for where in ("/", path.partition("/instances")[0]):
+            page = await visitor.get(where)
+            assert ("deployed, not working" in page.text) == (said is not None)
+            assert ('<div class="reason">' in visitor.answer.text) == bool(said)
+            assert f">{said or ''}<" in visitor.answer.text
+        page = await visitor.get(path)
+        assert ("not everything in it is ready" in page.text) == (said is not None)
+        stored["deployState"] = "UNDEPLOYED"
+        page = await visitor.get("/")
+        assert "not working" not in page.text, "nobody expects it to"
+
+
+async def test_definitions_of_one_name_are_told_apart() -> None:
+    double = Double()
+    async with Visitor(double) as visitor:
+        await visitor.sign_in()
+        await commissioned(visitor)
+        [first] = double.definitions
+        page = await visitor.get("/")
+        assert first[:8] not in page.text
+        await commissioned(visitor)
+        page = await visitor.get("/")
+        for identity in double.definitions:
+            assert identity[:8] in page.text
 
 
 async def test_an_instance_from_a_document() -> None:

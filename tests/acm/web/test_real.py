@@ -106,3 +106,39 @@ async def test_from_the_first_page_to_an_empty_one(world: World, url: str) -> No
         await page.wait_for_selector("text=No replica is running.")
         assert troubles == []
         await browser.close()
+
+
+async def test_a_migration_is_watched_to_its_end(world: World, url: str) -> None:
+    async with playwright.async_playwright() as driver:
+        browser = await driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        page = await browser.new_page()
+        page.set_default_timeout(30_000)
+        await world.present(types=[TYPE])
+        await page.goto(url)
+        await page.fill("#user", "demo")
+        await page.fill("#password", "secret")
+        await page.click("button.main")
+        homes = []
+        for _ in range(2):
+            await page.goto(f"{url}/definitions/new?sample=kserve")
+            await page.click("form.card button.main")
+            await page.click("#order-PRIME")
+            await page.wait_for_selector("text=Participants know this definition")
+            homes.append(page.url.partition("?")[0])
+        await page.goto(f"{homes[0]}/instances/new?sample=kserve")
+        payload = "[name='p/0/kserveInferenceEntities/0/payload']"
+        await page.fill(payload, (await page.input_value(payload)).replace("{{storageUri}}", "s3://models/iris"))
+        await page.click("#panel .act button.main")
+        await page.click("#order-DEPLOY")
+        await page.wait_for_selector("text=It is deployed and locked")
+        before = page.url.partition("?")[0]
+        await page.click("#order-MIGRATE")
+        await page.click("form.card button.main")
+        await page.click("#panel .act button.main")
+        await page.wait_for_url(f"{homes[1]}/instances/*")
+        await page.wait_for_selector("text=It is deployed and locked")
+        await page.goto(before)
+        await page.wait_for_selector("text=The instance belongs to this definition now.")
+        await page.click("nav a:has-text('Definitions')")
+        assert await page.locator("h2 code").count() == 2
+        await browser.close()

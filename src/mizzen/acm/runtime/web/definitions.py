@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from typing import Any
 
 from starlette.datastructures import UploadFile
@@ -15,7 +16,7 @@ from mizzen.acm.runtime.rest.formats import JSON, YAML, encode
 from mizzen.acm.runtime.rest.refusals import too_large
 from mizzen.acm.runtime.service import Body, Page, Refused, Service
 from mizzen.acm.runtime.web import guidance, orders, presence
-from mizzen.acm.runtime.web.elements import hidden
+from mizzen.acm.runtime.web.elements import ailing, hidden
 from mizzen.acm.runtime.web.explaining import Notice, explain
 from mizzen.acm.runtime.web.gate import Visit
 from mizzen.acm.runtime.web.listing import listing
@@ -61,10 +62,13 @@ class Definitions:
             presence.participants(self._service),
         )
         found = await asyncio.gather(*(self._row(template, instances) for template in templates))
+        names = Counter(title(template) for template in templates)
         return visit.page(
             "overview",
             definitions=[one for one in found if one],
+            twins={name for name, count in names.items() if count > 1},
             instances=instances,
+            ailing=ailing(instances),
             participants=present,
             said=_SAID.get(visit.request.query_params.get("said", ""), ""),
         )
@@ -134,6 +138,7 @@ class Definitions:
             elements=[_element(node, template, online) for node in body["elementStateMap"].values()],
             offline=sorted(one for one in assigned if one in online and not online[one]),
             instances=instances,
+            ailing=ailing(instances),
             text=encode(_shown(template), YAML).decode(),
         )
 

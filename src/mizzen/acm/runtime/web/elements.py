@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from msgspec import Struct
 
+from mizzen.acm.messages.states import DeployState
 from mizzen.acm.runtime.service import Body
-from mizzen.acm.runtime.web.guidance import settled
+from mizzen.acm.runtime.web.guidance import settled, unready
 from mizzen.acm.runtime.web.rendering import MASK, mask
 from mizzen.acm.tosca.fields import sensitive_paths, transform
 
@@ -16,6 +17,8 @@ _ENTITIES = "kserveInferenceEntities"
 # What is told of an element with entities is told of each of them, too.
 _OF_ENTITIES = frozenset({"entities", "ready", "url", "lastTransition"})
 _FLAT = ("name", "namespace", "payload")
+# In a list, a reason is one line or two.
+_SHORT = 120
 
 
 class Entity(Struct, frozen=True, kw_only=True):
@@ -96,6 +99,24 @@ def _shown(element: Body, template: Mapping[str, Any], online: Mapping[str, bool
     )
 
 
+def ailing(instances: Iterable[Body]) -> dict[str, str]:
+    """The instances that are deployed and do not work, by id: the first reason that is told; empty if none is."""
+    found = {}
+    for instance in instances:
+        if instance["deployState"] == DeployState.DEPLOYED:
+            sick = [one for one in instance["elements"].values() if unready(one)]
+            if sick:
+                found[instance["instanceId"]] = next(filter(None, map(_reason, sick)), "")
+    return found
+
+
+def _reason(element: Body) -> str:
+    told = mask(element.get("outProperties") or {})
+    entities = _entities(element.get("properties") or {}, told)
+    reason = next((one.reason for one in entities if one.reason), "") or _told(told)
+    return reason if len(reason) <= _SHORT else f"{reason[:_SHORT].rstrip()}…"
+
+
 def hidden(properties: Any, template: Mapping[str, Any], name: str) -> Any:
     """Properties without what the definition calls sensitive."""
     return transform(properties, sensitive_paths(template, name), lambda text: MASK if text else text)
@@ -119,11 +140,14 @@ def _key(one: Mapping[str, Any]) -> tuple[str, str]:
 def _entity(wanted: Mapping[str, Any], told: Mapping[str, Any]) -> Entity:
     namespace, name = _key(wanted)
     ready = told.get("ready")
-    reasons = [str(told[key]) for key in ("reason", "message") if told.get(key)]
     return Entity(
         name=name,
         namespace=namespace,
         ready=ready if isinstance(ready, bool) else None,
         url=str(told.get("url") or ""),
-        reason=": ".join(reasons) if ready is not True else "",
+        reason=_told(told) if ready is not True else "",
     )
+
+
+def _told(told: Mapping[str, Any]) -> str:
+    return ": ".join(str(told[key]) for key in ("reason", "message") if told.get(key))

@@ -109,8 +109,7 @@ def for_instance(instance: Body, offline: Sequence[str] = ()) -> Guide:
             since=moment(instance.get("lastMsg")),
         )
     if deploy is DeployState.DEPLOYED:
-        unready = [one["definition"]["name"] for one in instance["elements"].values() if _unready(one)]
-        if unready:
+        if any(unready(one) for one in instance["elements"].values()):
             return Guide(
                 tone="bad",
                 text="It is deployed, but not everything in it is ready.",
@@ -155,8 +154,10 @@ def settled(element: Body) -> bool:
     )
 
 
-def _unready(element: Body) -> bool:
-    return (element.get("outProperties") or {}).get("ready") is False
+def unready(element: Body) -> bool:
+    """Whether its participant says that it does not work, in either of the two ways to say so."""
+    said = element.get("outProperties") or {}
+    return said.get("ready") is False or element.get("operationalState") == "DISABLED"
 
 
 def _count(done: int, total: int) -> str:

@@ -18,11 +18,18 @@ from mizzen.acm.runtime.service import Body, Page, Refused, Service
 from mizzen.acm.runtime.web import elements, guidance, inputs, instance_form, orders, presence
 from mizzen.acm.runtime.web.definitions import media_type_of, sent_document, title
 from mizzen.acm.runtime.web.explaining import Notice, explain
-from mizzen.acm.runtime.web.gate import Visit
+from mizzen.acm.runtime.web.gate import Handler, Visit
 from mizzen.acm.runtime.web.instance_form import InstanceForm
 from mizzen.acm.runtime.web.listing import listing
 
-_SAID = {"made": "The instance was made.", "changed": "The change was ordered.", "saved": "The change was saved."}
+_SAID = {
+    "made": "The instance was made.",
+    "changed": "The change was ordered.",
+    "checked": "The check was ordered.",
+    "saved": "The change was saved.",
+    "moved": "The instance belongs to this definition now.",
+    "unheard": "Nothing was ordered: the instance had moved, and belongs to this definition now.",
+}
 
 
 class Instances:
@@ -31,16 +38,35 @@ class Instances:
         self._asked = service.instances
         self._limit = body_limit
 
+    def followed(self, handler: Handler) -> Handler:
+        """A page of an instance, for which one may ask below a definition that the instance has left.
+
+        A migration, or its rollback, ends with another address; windows and bookmarks have the one from before.
+        """
+
+        async def led(visit: Visit) -> Response:
+            composition, instance = _which(visit)
+            try:
+                return await handler(visit)
+            except Refused as refusal:
+                if refusal.status not in (400, 404):
+                    raise
+                found = await self._asked.list(ids=[instance], page=Page())
+                if not found and refusal.status == 404:
+                    return visit.page("gone", 200 if visit.by_htmx else 404, composition=str(composition))
+                homes = (
+                    [found[0]["compositionId"], found[0].get("compositionTargetId")] if found else [str(composition)]
+                )
+                if str(composition) in homes:
+                    raise
+            said = "unheard" if visit.request.method == "POST" else "moved"
+            return visit.go(f"/definitions/{found[0]['compositionId']}/instances/{instance}?said={said}")
+
+        return led
+
     async def one(self, visit: Visit) -> Response:
-        composition, instance = _which(visit)
-        try:
-            return await self._one(
-                visit, composition, instance, said=_SAID.get(visit.request.query_params.get("said", ""), "")
-            )
-        except Refused as refusal:
-            if refusal.status == 404:
-                return visit.page("gone", 200 if visit.by_htmx else 404, composition=str(composition))
-            raise
+        said = _SAID.get(visit.request.query_params.get("said", ""), "")
+        return await self._one(visit, *_which(visit), said=said)
 
     async def _one(
         self,
@@ -83,8 +109,6 @@ class Instances:
             if visit.by_htmx:
                 return await self._one(visit, composition, instance)
         except Refused as refusal:
-            if refusal.status == 404:
-                return visit.page("gone", 200 if visit.by_htmx else 404, composition=str(composition))
             return await self._one(visit, composition, instance, refusal.status, explain(refusal))
         return visit.go(f"/definitions/{composition}/instances/{instance}")
 
@@ -190,6 +214,8 @@ class Instances:
             return self._form(visit, definition, form, refusal.status, explain(_without_lines(refusal)), **shown)
         sent = stored is not None and stored["deployState"] != "UNDEPLOYED"
         said = "changed" if sent else "saved" if stored is not None else "made"
+        if target is not None and do == "precheck":
+            said = "checked"
         return visit.go(f"/definitions/{composition}/instances/{made.body['instanceId']}?said={said}")
 
     def _form(
