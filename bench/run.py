@@ -41,6 +41,9 @@ MEASUREMENTS = [
     "serve_mixed",
     "gateway",
     "apiserver",
+    "acm_deploy",
+    "acm_runtime",
+    "acm_dispatch",
 ]
 _CALM = 1.0  # processes that want a core, on average over a minute
 _CALM_PATIENCE = 600.0  # seconds, over all measurements

@@ -141,8 +141,13 @@ class AcmSet:
             body = self.body(instance)
             return (body["deployState"], body["stateChangeResult"]) == (state, "NO_ERROR")
 
-        until(there, lambda: json.dumps(self.body(instance)))
+        until(there, lambda: self.standing(instance))
         return self.body(instance)
+
+    def standing(self, instance: str) -> str:
+        """All that may tell why something does not come about."""
+        logs = "".join(f"\n\n{part}:\n{self.log(part)[-4000:]}" for part in ("up", "runtime", "participant"))
+        return f"{json.dumps(self.body(instance))}\n{self.state}{logs}"
 
     def service(self, name: str) -> dict[str, Any] | None:
         """An InferenceService, if it is there."""

@@ -54,6 +54,9 @@ def left(mark: str) -> list[str]:
         ("serve_mixed", "growth of memory after the first tenth"),
         ("gateway", "gateway, 2 connections: ratio to asking directly"),
         ("apiserver", "API server: create, 64 at once"),
+        ("acm_deploy", "order to deploy to DEPLOYED, added"),
+        ("acm_runtime", "50 instances of 2 elements, deployed"),
+        ("acm_dispatch", "participant, messages of whole lives"),
     ],
 )
 def test_a_measurement_runs(measurement: str, figure: str) -> None:

@@ -46,7 +46,10 @@ class Story:
         service = self.acm.service(self.name)
         assert service is not None
         assert service["metadata"]["labels"][LABEL] == self.instance
-        until(lambda: self.acm.element(self.instance).get("operationalState") == "ENABLED")
+        until(
+            lambda: self.acm.element(self.instance).get("operationalState") == "ENABLED",
+            lambda: self.acm.standing(self.instance),
+        )
         self.acm.answers(self.name)
 
     def undeployed(self) -> None:
@@ -225,7 +228,7 @@ def test_somebody_waits_while_the_runtime_dies(acm: AcmSet, story: Story) -> Non
 
 @pytest.mark.parametrize("way", ["is told to end", "is killed"])
 @pytest.mark.parametrize("order", ["deploy", "undeploy"])
-def test_of_two_replicas_the_one_goes_that_is_at_it(acm: AcmSet, story: Story, order: str, way: str) -> None:
+def test_of_two_replicas_the_one_dies_that_is_at_it(acm: AcmSet, story: Story, order: str, way: str) -> None:
     """One that says good-bye is replaced by the other at once; for one that is killed its successor goes on."""
     if order == "undeploy":
         story.model_comes()
