@@ -129,6 +129,18 @@ def test_a_cluster_that_does_not_answer_keeps_nobody_from_starting(acm: AcmSet, 
         assert "ON_LINE" in acm("participants")
 
 
+def test_the_participant_is_heard_of_sooner_than_it_is_missed(acm: AcmSet) -> None:
+    """The runtime of a set gives up a replica after 15 s."""
+    acm.up()
+
+    def heard() -> set[str]:
+        told = json.loads(acm("participants", "-o", "json"))
+        return {one["lastMsg"] for body in told for one in body["participant"]["replicas"].values()}
+
+    first = heard()
+    until(lambda: not heard() <= first, patience=12)
+
+
 def test_the_supervisor_is_killed_and_another_comes_at_once(acm: AcmSet) -> None:
     """All parts end with it; their port is free for the next."""
     acm.up()

@@ -88,6 +88,7 @@ def participant(
     ]
     if quick:
         given.append(("mizzen.embeddedBroker", "true", "--quick"))
+        given.append(("participant.intermediaryParameters.reportingTimeIntervalMs", str(_HEARTBEAT_MS), "--quick"))
     if credentials is not None:
         given.append(("server.address", "127.0.0.1", "--credentials"))
         known = msgspec.json.decode(credentials.read_bytes(), type=Credentials)

@@ -309,7 +309,11 @@ class KserveHandler(ElementHandler):
 
     def _stands(self, element: Element, wanted: Wanted, standings: Sequence[Standing], message: str) -> Outcome:
         properties = out_properties(standings)
-        self._watch(element, wanted.entities, properties)
+        watched = self._leave(element)
+        # What was told while it came up lies in another partition than this answer, and may be read after it: then how
+        # it stands is told once more, behind that.
+        said_otherwise = watched is not None and watched.told not in (None, properties)
+        self._watch(element, wanted.entities, None if said_otherwise else properties)
         return Outcome(message=message, out_properties=properties, operational_state=ENABLED)
 
     async def _claim(self, element: Element, patience: Patience) -> None:
