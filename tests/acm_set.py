@@ -236,13 +236,13 @@ def acm_set(folder: Path, *options: str) -> Iterator[AcmSet]:
 def another_participant(acm: AcmSet) -> Iterator[subprocess.Popen[bytes]]:
     """A second replica, as somebody starts it who wants one; it is registered."""
     log = acm.folder / "second.log"
-    known = len(replicas(acm))
+    known = replicas(acm)
     command = [*acm.mizzen.command, "acm", "participant", "--broker", acm.state["broker"], "--quick"]
     command += ["--kubeconfig", str(acm.mizzen.home / "kubeconfig")]
     with log.open("wb") as output:
         process = subprocess.Popen(command, env=acm.mizzen.environment, stdout=output, stderr=output)
     try:
-        until(lambda: len(replicas(acm)) > known, log.read_text)
+        until(lambda: replicas(acm) - known, log.read_text)
         yield process
     finally:
         process.kill()
