@@ -55,6 +55,9 @@ _QUICK: dict[str, str | int | bool] = {
     "topic.metadata.refresh.interval.ms": 2000,
 }
 _QUICK_CONSUMER: dict[str, str | int | bool] = {
+    # By names, as before topics had ids: librdkafka dies of the answer to an id that the broker has forgotten.
+    "api.version.request": False,
+    "broker.version.fallback": "0.10.2.0",
     "session.timeout.ms": 1000,
     "heartbeat.interval.ms": 300,
     "fetch.wait.max.ms": 50,
